@@ -1,0 +1,141 @@
+"""Dense or sparse: the one place that knows how the synapses of a graph are laid out in memory.
+
+A network has three bundles of synapses: those onto memory nodes, onto other hidden nodes, and onto
+outputs. A bundle is
+dense (arrays over receivers x nodes, a mask where there is no edge) or sparse (arrays over edges,
+sorted by receiver); values per synapse have the bundle's *edge shape*, [R, N] or [E], and any
+axes behind are lanes. Both give the same numbers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+from loopymeta._jax import Array, jax, jnp
+
+
+class Bundles(NamedTuple):
+    """One thing for each bundle of synapses: onto memory nodes, hidden nodes and outputs."""
+
+    memory: Any
+    hidden: Any
+    output: Any
+
+
+MEMORY, HIDDEN, OUTPUT = range(3)
+
+
+class Wires(NamedTuple):
+    """The edges of one bundle, as indices and in the layout's own form.
+
+    Attributes:
+      senders: [E] sending node.
+      receivers: [E] receiving node, counted from the bundle's first receiver; sorted.
+      mask: [R, N] 1 where there is an edge (dense), or ().
+      by_sender: [E] order of the edges that sorts them by sender, then receiver (sparse), or ().
+    """
+
+    senders: Array
+    receivers: Array
+    mask: Any
+    by_sender: Any
+
+
+def behind(values: Array, like: Array) -> Array:
+    """``values`` with axes of length 1 appended until it has as many axes as ``like``."""
+    return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """How one bundle is laid out: its first receiver, its sizes, and dense or sparse."""
+
+    dense: bool
+    first: int
+    num_receivers: int
+    num_nodes: int
+    num_edges: int
+
+    @property
+    def edge_shape(self) -> tuple[int, ...]:
+        """The shape of a value per synapse, without lanes."""
+        return (self.num_receivers, self.num_nodes) if self.dense else (self.num_edges,)
+
+    def wires(self, senders: Array, receivers: Array) -> Wires:
+        """The bundle's edges (global node numbers, sorted by receiver) made ready."""
+        senders, local = jnp.asarray(senders), jnp.asarray(receivers) - self.first
+        if self.dense:
+            mask = jnp.zeros(self.edge_shape).at[local, senders].set(1.0)
+            return Wires(senders, local, mask, ())
+        return Wires(senders, local, (), jnp.argsort(senders, stable=True))
+
+    def from_edges(self, wires: Wires, values: Array) -> Array:
+        """[E, ...] in edge order -> edge shape; zero where there is no edge."""
+        if not self.dense:
+            return values
+        empty = jnp.zeros(self.edge_shape + values.shape[1:], values.dtype)
+        return empty.at[wires.receivers, wires.senders].set(values)
+
+    def to_edges(self, wires: Wires, values: Array) -> Array:
+        """Edge shape -> [E, ...] in edge order."""
+        return values[wires.receivers, wires.senders] if self.dense else values
+
+    def masked(self, wires: Wires, values: Array) -> Array:
+        """Zero where there is no edge."""
+        return values * behind(wires.mask, values) if self.dense else values
+
+    def of_senders(self, wires: Wires, nodes: Array) -> Array:
+        """[N, ...] -> each synapse's sender's value (broadcastable to the edge shape)."""
+        return nodes[None] if self.dense else nodes[wires.senders]
+
+    def of_receivers(self, wires: Wires, receivers: Array) -> Array:
+        """[R, ...] -> each synapse's receiver's value (broadcastable to the edge shape)."""
+        return receivers[:, None] if self.dense else receivers[wires.receivers]
+
+    def sum_in(self, wires: Wires, values: Array) -> Array:
+        """Sum of a value per synapse over each receiver's incoming edges: [R, ...]."""
+        if self.dense:
+            return values.sum(1)
+        return jax.ops.segment_sum(
+            values, wires.receivers, self.num_receivers, indices_are_sorted=True
+        )
+
+    def forward(self, wires: Wires, weight: Array, nodes: Array) -> Array:
+        """Drive of each receiver: sum of weight * sender's value; [N, ...] -> [R, ...]."""
+        if self.dense and nodes.ndim == 1:
+            return weight @ nodes
+        return self.sum_in(wires, weight * self.of_senders(wires, nodes))
+
+    def backward(self, wires: Wires, weight: Array, receivers: Array) -> Array:
+        """What each node gets back: sum of weight * receiver's value; [R, ...] -> [N, ...]."""
+        if self.dense and receivers.ndim == 1:
+            return receivers @ weight
+        values = weight * self.of_receivers(wires, receivers)
+        if self.dense:
+            return values.sum(0)
+        return jax.ops.segment_sum(
+            values[wires.by_sender],
+            wires.senders[wires.by_sender],
+            self.num_nodes,
+            indices_are_sorted=True,
+        )
+
+    def cumulative_backward(self, wires: Wires, weight: Array, receivers: Array) -> Array:
+        """Per synapse: what its sender gets back from receivers up to this one, in node order."""
+        values = weight * self.of_receivers(wires, receivers)
+        if self.dense:
+            return jnp.cumsum(values, axis=0)
+        # Sums that restart at each sender: an associative scan, since the difference of two
+        # running totals would lose the digits of a small one behind a large one.
+        order = wires.by_sender
+        senders = wires.senders[order]
+        start = jnp.concatenate([jnp.ones(1, bool), senders[1:] != senders[:-1]])
+
+        def join(left, right):
+            (restart_left, total_left), (restart, total) = left, right
+            flag = behind(restart, total)
+            return restart_left | restart, total + jnp.where(flag, 0.0, total_left)
+
+        _, totals = jax.lax.associative_scan(join, (start, values[order]))
+        return jnp.zeros_like(totals).at[order].set(totals)

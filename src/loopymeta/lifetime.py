@@ -1,0 +1,285 @@
+"""One lifetime: a learner lives through a task, symbol by symbol, and nothing resets it.
+
+At each symbol the stimulus is sent, the network runs its ticks, the prediction is read, and only
+then is the target taught. A lifetime is pure: (theta, key) -> (loss, metrics), which is all that an
+outer loop knows of it.
+
+Axis letters: T symbols in a lifetime, K ticks a symbol, P candidates.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+from loopymeta import _validate
+from loopymeta._jax import Array, jax, jnp
+from loopymeta._wiring import behind
+from loopymeta.graph import Graph
+from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
+from loopymeta.parameters import Theta
+from loopymeta.tasks.base import Episode, Outcome, Spec, Task
+
+FREEZE = 1
+"""`Episode.intervention` code: no synapse changes at this symbol (a test of what was learned)."""
+
+Metrics = dict[str, Array]
+State = Any
+
+
+@runtime_checkable
+class Learner(Protocol):
+    """Anything that learns online: a plastic network, an LSTM with its optimiser, a count table."""
+
+    def init_theta(self, key: Array | None = None) -> Theta:
+        """Its meta-parameters, in natural units; may be ()."""
+        ...
+
+    def init(self, key: Array, theta: Theta) -> State:
+        """A newborn: fresh random state."""
+        ...
+
+    def step(
+        self, theta: Theta, state: State, stimulus: Array, teaching: Teaching, key: Array
+    ) -> tuple[State, Array, Array]:
+        """One symbol: (state, prediction [O], ticks). Predicts before it looks at ``teaching``."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedTicks:
+    """Pacing: K ticks of network time a symbol, the last of which is read and taught.
+
+    Another pacing is another class with the same method: a self-paced one runs until a ready node
+    rises, and returns how long that took.
+    """
+
+    ticks: int = 1
+
+    def __post_init__(self) -> None:
+        _validate.at_least("ticks", self.ticks, 1)
+
+    def run(
+        self,
+        network: LoopyNetwork,
+        theta: Theta,
+        wiring: Wiring,
+        state: NetworkState,
+        key: Array | None,
+        plastic: Array,
+    ) -> tuple[NetworkState, Array]:
+        """Ticks up to the reading: (state, ticks spent). Untaught synapses change meanwhile."""
+        quiet = Teaching(jnp.zeros(network.num_outputs), taught=0.0, plastic=plastic)
+        for tick in range(self.ticks):
+            tick_key = None if key is None else jax.random.fold_in(key, tick)
+            if tick:
+                state = network.teach(theta, wiring, state, quiet, tick_key)
+            state = network.propagate(wiring, state, tick_key)
+        return state, jnp.asarray(float(self.ticks))
+
+
+class PlasticState(NamedTuple):
+    """A network and the graph it lives on."""
+
+    wiring: Wiring
+    network: NetworkState
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plastic:
+    """The learner that is a loopy network: its key chooses its graph among ``graphs``.
+
+    Attributes:
+      network: the static part.
+      graphs: a stack of graphs of one size, arrays [G, E].
+      pacing: how many ticks a symbol takes.
+      reward: what a prediction earns under teaching ``reward``: 1 if the most probable symbol is
+        the target, else 0.
+    """
+
+    network: LoopyNetwork
+    graphs: Graph
+    pacing: FixedTicks = FixedTicks()
+
+    @property
+    def lanes(self) -> bool:
+        """Whether theta may carry candidates as lanes behind, which is then the fast way."""
+        return self.network.lanes
+
+    def init_theta(self, key: Array | None = None) -> Theta:
+        """The network's meta-parameters."""
+        return self.network.init_theta(key)
+
+    def init(self, key: Array, theta: Theta) -> PlasticState:
+        """A newborn network on one of the graphs."""
+        key_graph, key_wire, key_network = jax.random.split(key, 3)
+        place = jax.random.randint(key_graph, (), 0, self.graphs.senders.shape[0])
+        graph = Graph(*(jnp.asarray(values)[place] for values in self.graphs))
+        wiring = self.network.wire(graph, key_wire)
+        return PlasticState(wiring, self.network.init(key_network, wiring, theta))
+
+    def step(self, theta, state, stimulus, teaching, key):
+        """Send, tick, read, teach."""
+        wiring, network = state.wiring, self.network
+        inner = network.send(state.network, stimulus)
+        inner, ticks = self.pacing.run(network, theta, wiring, inner, key, teaching.plastic)
+        prediction = network.read(wiring, inner)
+        if network.teaching == "reward":
+            right = prediction.argmax(0) == teaching.target.argmax(0)
+            teaching = teaching._replace(reward=right.astype(prediction.dtype))
+        inner = network.teach(theta, wiring, inner, teaching, jax.random.fold_in(key, 1 << 20))
+        return PlasticState(wiring, inner), prediction, ticks
+
+
+def symbol_loss(prediction: Array, target: Array, loss: str) -> tuple[Array, Array]:
+    """(loss, correct) of one prediction [O, ...] against a target [O].
+
+    Cross entropy: nats, and 1 where the largest logit is the target's; squared error: the sum over
+    outputs, and 0.
+    """
+    target = behind(target, prediction)
+    if loss == "cross_entropy":
+        nats = -(target * jax.nn.log_softmax(prediction, axis=0)).sum(0)
+        return nats, (prediction.argmax(0) == target.argmax(0)).astype(prediction.dtype)
+    squares = ((prediction - target) ** 2).sum(0)
+    return squares, jnp.zeros_like(squares)
+
+
+def encode(values: Array, size: int) -> Array:
+    """Symbol indices as one-hot vectors on the fly (-1: silence, all zeros); vectors stay."""
+    return jax.nn.one_hot(values, size) if jnp.issubdtype(values.dtype, jnp.integer) else values
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Lifetime:
+    """The objective of a learner on a task: (theta, key) -> (loss, metrics).
+
+    Attributes:
+      learner: who lives.
+      task: what it lives through.
+      segment: symbols between checkpoints of the gradient's memory (0: keep every symbol's). The
+        gradient costs one more forward pass and keeps T / segment + segment states instead of T.
+      truncated: no gradient flows from one segment to the one before.
+      record: looks at each state, ``record(state, prediction) -> pytree``; what it returns is
+        stacked over symbols under the metric ``record``.
+
+    >>> import loopymeta as lm
+    >>> lifetime = lm.make_lifetime("memorize", rule=lm.rules.Delta(), num_hidden=32)
+    >>> loss, metrics = lifetime(lifetime.init_theta(), lm.key(0))
+    """
+
+    learner: Learner
+    task: Task
+    segment: int = 0
+    truncated: bool = False
+    record: Callable[[State, Array], Any] | None = None
+
+    def __post_init__(self) -> None:
+        _validate.at_least("segment", self.segment, 0)
+        if self.truncated and not self.segment:
+            raise ValueError("truncated needs segment > 0, the symbols a gradient flows through")
+
+    @property
+    def spec(self) -> Spec:
+        """The task's sizes."""
+        return self.task.spec
+
+    def init_theta(self, key: Array | None = None) -> Theta:
+        """The learner's meta-parameters, in natural units."""
+        return self.learner.init_theta(key)
+
+    def space(self) -> Any:
+        """The search space of theta (leaves without one are searched as they are)."""
+        space = getattr(self.learner, "network", self.learner)
+        return space.space()
+
+    def start(self, theta: Theta, key: Array) -> tuple[State, Episode]:
+        """A newborn and the whole of what it will live through."""
+        key_task, key_learner = jax.random.split(jax.random.fold_in(key, 0))
+        return self.learner.init(key_learner, theta), self.task.sample(key_task)
+
+    def advance(
+        self, theta: Theta, state: State, episode: Episode, key: Array, start: Any = 0
+    ) -> tuple[State, Outcome, Any]:
+        """Lives through ``episode`` (or a part of it that begins at symbol ``start``).
+
+        Returns:
+          The state, the outcome symbol by symbol, and what was recorded.
+        """
+        spec, learner = self.task.spec, self.learner
+        noise = jax.random.fold_in(key, 1)
+
+        def live_symbol(state: State, now: tuple[Array, Episode]) -> tuple[State, Any]:
+            at, symbol = now
+            target = encode(symbol.target, spec.num_outputs)
+            teaching = Teaching(
+                target=target,
+                taught=symbol.taught.astype(target.dtype),
+                plastic=(symbol.intervention != FREEZE).astype(target.dtype),
+            )
+            stimulus = encode(symbol.stimulus, spec.num_inputs)
+            state, prediction, ticks = learner.step(
+                theta, state, stimulus, teaching, jax.random.fold_in(noise, at)
+            )
+            loss, correct = symbol_loss(prediction, target, spec.loss)
+            outcome = Outcome(loss, correct, jnp.broadcast_to(ticks, loss.shape))
+            seen = () if self.record is None else self.record(state, prediction)
+            return state, (outcome, seen)
+
+        length = episode.target.shape[0]
+        times = jnp.arange(length) + start
+        if not self.segment or self.segment >= length:
+            state, (outcome, seen) = jax.lax.scan(live_symbol, state, (times, episode))
+            return state, outcome, seen
+
+        def live_segment(state: State, now: Any) -> tuple[State, Any]:
+            if self.truncated:
+                state = jax.lax.stop_gradient(state)
+            return jax.lax.scan(live_symbol, state, now)
+
+        whole = length - length % self.segment
+        split = lambda x: x[:whole].reshape(-1, self.segment, *x.shape[1:])  # noqa: E731
+        parts = jax.tree.map(split, (times, episode))
+        state, seen_parts = jax.lax.scan(jax.checkpoint(live_segment), state, parts)
+        seen_parts = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), seen_parts)
+        if whole < length:
+            rest = jax.tree.map(lambda x: x[whole:], (times, episode))
+            state, seen_rest = jax.checkpoint(live_segment)(state, rest)
+            seen_parts = jax.tree.map(
+                lambda a, b: jnp.concatenate([a, b]), seen_parts, seen_rest
+            )
+        return state, *seen_parts
+
+    def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
+        """Lives one lifetime: (loss, metrics). Pure; jit, vmap and grad it as you like."""
+        state, episode = self.start(theta, key)
+        _, outcome, seen = self.advance(theta, state, episode, key)
+        metrics = self.task.score(outcome, episode)
+        if self.record is not None:
+            metrics = metrics | {"record": seen}
+        return metrics["loss"], metrics
+
+    def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
+        """One lifetime of every candidate, all on the same key: theta's leaves [P, ...] -> [P].
+
+        Candidates of a sparse network live as lanes behind the edge axis; others under vmap.
+        """
+        if not getattr(self.learner, "lanes", False):
+            return jax.vmap(self, in_axes=(0, None))(thetas, key)
+        lanes = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), thetas)
+        state, episode = self.start(lanes, key)
+        _, outcome, seen = self.advance(lanes, state, episode, key)
+        metrics = jax.vmap(self.task.score, in_axes=(-1, None))(outcome, episode)
+        if self.record is not None:
+            metrics = metrics | {"record": jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), seen)}
+        return metrics["loss"], metrics
+
+
+def live(
+    learner: Learner, task: Task, key: Array, theta: Theta | None = None
+) -> Metrics:
+    """One lifetime of ``learner`` on ``task``: its metrics."""
+    lifetime = Lifetime(learner, task)
+    theta = learner.init_theta() if theta is None else theta
+    return lifetime(theta, key)[1]

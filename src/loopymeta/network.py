@@ -1,0 +1,870 @@
+"""The loopy network: a pure step on a random cyclic graph whose synapses learn by a local rule.
+
+One tick sends the activities of all nodes along all edges at once; the synapses then change by the
+network's `Rule`. Everything is written for one network; the node or edge axis comes first, and any
+axes behind are lanes of a population, over which every operation broadcasts.
+
+Axis letters: N nodes (inputs, hidden, outputs, in this order), E edges, I inputs, O outputs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from loopymeta import _validate
+from loopymeta._jax import Array, jax, jnp
+from loopymeta._wiring import HIDDEN, MEMORY, OUTPUT, Bundles, Layout, Wires, behind
+from loopymeta.graph import Graph
+from loopymeta.parameters import Theta, check_parameters, defaults, fraction, rate, real, spaces
+from loopymeta.rules import NUM_MODULATORS, Rule, Synapse, Zero
+
+TEACHING = ("error", "target", "reward", "prediction", "none")
+FEEDBACK = ("shared", "kolen_pollack", "random", "returning", "none")
+SHARING = ("shared", "per_class", "per_node_type", "per_synapse")
+CONTROLS = ("none", "frozen", "shuffled", "zero")
+NODE_KINDS = ("input", "memory", "hidden", "output")
+EDGE_CLASSES = tuple(f"{a}-{b}" for b in NODE_KINDS[1:] for a in NODE_KINDS)
+"""The edge classes of ``sharing="per_class"``, in the order of theta's leading axis."""
+
+DENSE_FROM = 0.2
+"""Share of possible edges from which a bundle is laid out dense: a dense update touches every
+possible edge, but five to eight times as many a second (``benchmarks/step.py``)."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Innate:
+    """What a network is born with; meta-parameters like the rule's.
+
+    Initial weights are normal. Input synapses have standard deviation ``input_gain`` (one-hot
+    stimuli: one input speaks at a time), all others gain / sqrt(incoming edges of the class), so
+    that a gain is about a spectral radius. Leaks of hidden nodes are spread log-uniformly between
+    ``leak_low`` and ``leak_high``.
+    """
+
+    input_gain: float = rate(1.0, "standard deviation of input-to-hidden synapses")
+    bias_gain: float = rate(0.1, "standard deviation of hidden nodes' bias")
+    recurrent_gain: float = rate(1.0, "gain of hidden-to-hidden synapses")
+    recall_gain: float = rate(1.0, "gain of memory-to-hidden synapses")
+    return_gain: float = rate(0.1, "gain of output-to-hidden synapses")
+    output_gain: float = rate(0.1, "gain of synapses onto outputs")
+    memory_input_gain: float = rate(0.5, "standard deviation of input-to-memory synapses")
+    memory_bias_gain: float = rate(0.0, "standard deviation of memory nodes' bias")
+    memory_gain: float = rate(1.0, "gain of memory-to-memory synapses")
+    memory_leak: float = fraction(1.0, "leak of memory nodes")
+    leak_low: float = fraction(1.0, "smallest leak: part of the activity replaced in a tick")
+    leak_high: float = fraction(1.0, "largest leak")
+    feedback_gain: float = real(1.0, "factor of the feedback to hidden nodes", scale=0.3)
+    feedback_decay: float = rate(1e-4, "Kolen-Pollack decay of both weights, per tick")
+
+    def __post_init__(self) -> None:
+        check_parameters(self)
+
+    def init(self) -> Theta:
+        """The innate meta-parameters as theta."""
+        return defaults(self)
+
+    def space(self) -> Any:
+        """The search space of each."""
+        return spaces(self)
+
+
+class Teaching(NamedTuple):
+    """What the teacher says after a prediction.
+
+    Attributes:
+      target: [O] the target: one-hot, or the values.
+      taught: 1.0 if the target is shown now, else 0.0; the target is then not looked at.
+      reward: the reward, looked at where ``taught`` is 1.
+      plastic: factor of every change of weight; 0.0 freezes the weights.
+    """
+
+    target: Array
+    taught: Any = 1.0
+    reward: Any = 0.0
+    plastic: Any = 1.0
+
+
+class Wiring(NamedTuple):
+    """A graph made ready for a network: see `LoopyNetwork.wire`."""
+
+    wires: Bundles
+    index: Bundles
+    permutation: Bundles
+
+
+class NetworkState(NamedTuple):
+    """What a network carries from tick to tick; weights and traces in the bundles' edge shape.
+
+    Attributes:
+      activity: [N] inputs clamped, hidden activities, outputs (probabilities or values).
+      sent: [N] the activities that hidden nodes received in the last tick.
+      drive: [hidden + outputs] summed inputs of the last tick, before the nonlinearity.
+      weight: per bundle.
+      trace: per bundle, the rule's memory.
+      feedback: random projection [memory + hidden, O], Kolen-Pollack weights (edge shape), or ().
+      leak: [memory + hidden] part of the activity that is replaced in a tick.
+      predicted: [N] what each node got back a tick ago (teaching ``prediction``), or ().
+      age: ticks since birth.
+    """
+
+    activity: Array
+    sent: Array
+    drive: Array
+    weight: Bundles
+    trace: Bundles
+    feedback: Any
+    leak: Array
+    predicted: Any
+    age: Array
+
+
+def _winners(drive: Array, groups: int, winners: int) -> Array:
+    """1.0 at the ``winners`` nodes of largest drive in each group (ties all win), else 0.0."""
+    grouped = drive.reshape(groups, -1, *drive.shape[1:])
+    least = jnp.sort(grouped, axis=1)[:, -winners]
+    return (grouped >= least[:, None]).astype(drive.dtype).reshape(drive.shape)
+
+
+def _softmax_groups(drive: Array, groups: int, temperature: float) -> Array:
+    grouped = drive.reshape(groups, -1, *drive.shape[1:]) / temperature
+    return jax.nn.softmax(grouped, axis=1).reshape(drive.shape)
+
+
+_ELEMENTWISE: dict[str, Callable[[Array], Array]] = {
+    "tanh": lambda u: jnp.tanh(u),
+    "relu": lambda u: jax.nn.relu(u),
+    "leaky_relu": lambda u: jax.nn.leaky_relu(u, 0.1),
+    "gelu": lambda u: jax.nn.gelu(u),
+    "sigmoid": lambda u: jax.nn.sigmoid(u),
+    "linear": lambda u: u,
+}
+ACTIVATIONS = (*_ELEMENTWISE, "k_winners", "softmax")
+
+
+@dataclasses.dataclass(frozen=True)
+class LoopyNetwork:
+    """The static part of a network: sizes, rule and choices. Build it with `for_graph`.
+
+    Attributes:
+      num_inputs: inputs of the graph; the last is the constant 1 if ``bias``.
+      num_hidden: hidden nodes, memory nodes among them.
+      num_outputs: outputs.
+      num_edges: edges onto memory nodes, other hidden nodes, and outputs.
+      rule: the plasticity rule of the synapses onto hidden nodes.
+      output_rule: that of the synapses onto outputs (None: the same rule and theta).
+      memory_rule: that of the synapses onto memory nodes (None: the same rule and theta); by
+        default they do not learn, and memory nodes are a reservoir.
+      num_memory: how many of the hidden nodes, the first ones, are memory nodes.
+      innate: what the network is born with.
+      sharing: what has a theta of its own: ``shared`` (one for all synapses), ``per_class``
+        (`EDGE_CLASSES`), ``per_node_type`` (of the receiver) or ``per_synapse``.
+      num_node_types: types of hidden nodes, equal parts in node order; outputs are one more.
+      orthogonal: memory nodes are born with recurrent weights as near to an orthogonal matrix as
+        the graph allows, so that activity neither dies nor explodes; else with normal ones.
+      memory_activation: of memory nodes, one of the elementwise `ACTIVATIONS`.
+      activation: of hidden nodes: one of `ACTIVATIONS`; ``k_winners`` and ``softmax`` act in
+        ``groups`` equal groups.
+      loss: ``cross_entropy`` (outputs are a softmax) or ``squared_error`` (outputs are linear).
+      teaching: what reaches the network: the output ``error``, the ``target`` as activity, a
+        ``reward``, its own ``prediction`` of its next input, or ``none``.
+      feedback: how the output error reaches hidden nodes: along the output synapses' own weights
+        (``shared`` edges), learned weights (``kolen_pollack``), a fixed ``random`` projection, the
+        network's own ``returning`` edges, or ``none``.
+      same_tick_readout: outputs read the hidden activity of this tick (else of the last).
+      bias: a constant input.
+      noise: standard deviation of noise on the drives.
+      groups: groups of hidden nodes for competition.
+      winners: winners of a group's competition.
+      temperature: of a soft competition; 0 is winners take all.
+      control: ``frozen`` (no plasticity), ``shuffled`` (each synapse gets the change of a random
+        other one), ``zero`` (the rule replaced by none), or ``none``: what it is compared with.
+      layout: ``dense``, ``sparse``, or ``auto``.
+    """
+
+    num_inputs: int
+    num_hidden: int
+    num_outputs: int
+    num_edges: tuple[int, int, int]
+    rule: Rule
+    output_rule: Rule | None = None
+    memory_rule: Rule | None = Zero()
+    num_memory: int = 0
+    orthogonal: bool = True
+    innate: Innate = Innate()
+    sharing: str = "shared"
+    num_node_types: int = 1
+    activation: str = "tanh"
+    memory_activation: str = "tanh"
+    loss: str = "cross_entropy"
+    teaching: str = "error"
+    feedback: str = "shared"
+    same_tick_readout: bool = True
+    bias: bool = True
+    noise: float = 0.0
+    groups: int = 1
+    winners: int = 1
+    temperature: float = 0.0
+    control: str = "none"
+    layout: str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("num_inputs", 1),
+            ("num_hidden", 0),
+            ("num_outputs", 1),
+            ("num_memory", 0),
+            ("num_node_types", 1),
+            ("groups", 1),
+            ("winners", 1),
+        ):
+            _validate.at_least(name, getattr(self, name), low)
+        for name, options in (
+            ("sharing", SHARING),
+            ("activation", ACTIVATIONS),
+            ("memory_activation", _ELEMENTWISE),
+            ("loss", ("cross_entropy", "squared_error")),
+            ("teaching", TEACHING),
+            ("feedback", FEEDBACK),
+            ("control", CONTROLS),
+            ("layout", ("auto", "dense", "sparse")),
+        ):
+            _validate.choice(name, getattr(self, name), options)
+        for name in ("rule", "output_rule", "memory_rule"):
+            rule = getattr(self, name)
+            if not isinstance(rule, Rule) and not (name != "rule" and rule is None):
+                raise TypeError(f"{name} must be a Rule, got {rule!r}")
+        if self.num_memory > self.num_hidden:
+            raise ValueError(
+                f"num_memory must be at most num_hidden = {self.num_hidden}, got {self.num_memory}"
+            )
+        _validate.at_least("noise", self.noise, 0, whole=False)
+        _validate.at_least("temperature", self.temperature, 0, whole=False)
+        learning = self.num_hidden - self.num_memory
+        if learning % self.groups:
+            raise ValueError(f"groups must divide the {learning} hidden nodes, got {self.groups}")
+        if learning and self.winners > learning // self.groups:
+            raise ValueError(f"winners must be at most a group's size, got {self.winners}")
+        if self.bias and self.num_inputs < 2:
+            raise ValueError("num_inputs must count the constant input of bias=True: at least 2")
+        if self.teaching == "prediction" and self.num_outputs > self.num_stimuli:
+            raise ValueError(
+                "teaching='prediction' reads the next stimulus, so it needs as many inputs as "
+                f"outputs, got {self.num_stimuli} inputs and {self.num_outputs} outputs"
+            )
+
+    @classmethod
+    def for_graph(
+        cls,
+        graph: Graph,
+        rule: Rule,
+        *,
+        num_inputs: int,
+        num_outputs: int,
+        num_hidden: int,
+        **choices: Any,
+    ) -> LoopyNetwork:
+        """The network that lives on ``graph`` (or on each of a stack of graphs of one size)."""
+        receivers = np.asarray(graph.receivers)
+        num_nodes = num_inputs + num_hidden + num_outputs
+        if receivers.size and max(receivers.max(), np.asarray(graph.senders).max()) >= num_nodes:
+            raise ValueError(f"the graph has nodes beyond the {num_nodes} of the network")
+        ends = np.array([choices.get("num_memory", 0) + num_inputs, num_inputs + num_hidden])
+        before = (receivers[..., None, :] < ends[:, None]).sum(-1).reshape(-1, 2)
+        if (before != before[0]).any():
+            raise ValueError("the graphs of a stack must have equally many edges onto each kind")
+        memory, hidden = (int(n) for n in before[0])
+        return cls(
+            num_inputs=num_inputs,
+            num_hidden=num_hidden,
+            num_outputs=num_outputs,
+            num_edges=(memory, hidden - memory, receivers.shape[-1] - hidden),
+            rule=rule,
+            **choices,
+        )
+
+    # --- sizes and layouts -----------------------------------------------------------------------
+
+    @property
+    def num_nodes(self) -> int:
+        """N: inputs, hidden nodes and outputs."""
+        return self.num_inputs + self.num_hidden + self.num_outputs
+
+    @property
+    def num_stimuli(self) -> int:
+        """Size of the stimulus: the inputs without the constant one."""
+        return self.num_inputs - self.bias
+
+    @property
+    def layouts(self) -> Bundles:
+        """The layouts of the three bundles."""
+
+        def layout(first: int, receivers: int, edges: int) -> Layout:
+            possible = max(receivers * self.num_nodes, 1)
+            dense = self.layout == "dense" or (
+                self.layout == "auto" and edges / possible >= DENSE_FROM
+            )
+            return Layout(dense, first, receivers, self.num_nodes, edges)
+
+        a, b, c, _ = self._starts
+        sizes = (b - a, c - b, self.num_outputs)
+        return Bundles(
+            *(layout(*each) for each in zip((a, b, c), sizes, self.num_edges, strict=True))
+        )
+
+    @property
+    def _starts(self) -> tuple[int, int, int, int]:
+        """Numbers of the first memory node, hidden node, output, and of the end."""
+        memory, output = self.num_inputs, self.num_inputs + self.num_hidden
+        return memory, memory + self.num_memory, output, output + self.num_outputs
+
+    @property
+    def lanes(self) -> bool:
+        """Whether a population is fastest as lanes behind the edge axis (sparse bundles)."""
+        largest = int(np.argmax(self.num_edges))
+        return not self.layouts[largest].dense
+
+    @property
+    def _parts(self) -> tuple[str, str, str]:
+        """Which part of theta each bundle's rule reads."""
+        memory = "rule" if self.memory_rule is None else "memory_rule"
+        return memory, "rule", "rule" if self.output_rule is None else "output_rule"
+
+    @property
+    def bundle_rules(self) -> Bundles:
+        """The rule of each bundle."""
+        return Bundles(*(getattr(self, part) for part in self._parts))
+
+    # --- theta -----------------------------------------------------------------------------------
+
+    def _owners(self) -> tuple[int, int, int]:
+        """How many thetas each bundle has under the network's sharing."""
+        return {
+            "shared": (1, 1, 1),
+            "per_class": (4, 4, 4),
+            "per_node_type": (1, self.num_node_types, 1),
+            "per_synapse": self.num_edges,
+        }[self.sharing]
+
+    def _first_owner(self, which: int) -> int:
+        """Where a bundle's thetas begin among those of its part."""
+        parts, owners = self._parts, self._owners()
+        return sum(owners[b] for b in range(which) if parts[b] == parts[which])
+
+    def init_theta(self, key: Array | None = None) -> Theta:
+        """Theta: ``{"rule": ..., "output_rule": ..., "innate": ...}``, in natural units.
+
+        Leaves of the rules have a leading axis of owners unless theta is ``shared``.
+        """
+        key = jax.random.key(0) if key is None else key
+        theta: dict[str, Any] = {"innate": self.innate.init()}
+        for part in dict.fromkeys(self._parts):
+            born = getattr(self, part).init(key)
+            if self.sharing != "shared":
+                pairs = zip(self._parts, self._owners(), strict=True)
+                num = sum(owners for name, owners in pairs if name == part)
+                born = jax.tree.map(lambda x, n=num: jnp.broadcast_to(x, (n, *jnp.shape(x))), born)
+            theta[part] = born
+        return theta
+
+    def space(self) -> Any:
+        """The search space of each leaf of theta."""
+        parts = {part: getattr(self, part).space() for part in self._parts}
+        return {"innate": self.innate.space()} | parts
+
+    def _bundle_theta(self, theta: Theta, wiring: Wiring, which: int) -> Theta:
+        """The rule's theta of one bundle, its leaves broadcastable to the edge shape."""
+        rule, layout = self.bundle_rules[which], self.layouts[which]
+        leaves = theta[self._parts[which]]
+        index, edge_axes = wiring.index[which], len(layout.edge_shape)
+        template = jax.eval_shape(rule.init, jax.random.key(0))
+
+        def expand(leaf: Array, shape: Any) -> Array:
+            leaf, axes = jnp.asarray(leaf), shape.ndim
+            if index is None:
+                return leaf.reshape(leaf.shape[:axes] + (1,) * edge_axes + leaf.shape[axes:])
+            taken = leaf[index]
+            edges = tuple(range(index.ndim))
+            return jnp.moveaxis(taken, edges, tuple(axes + e for e in edges))
+
+        return jax.tree.map(expand, leaves, template)
+
+    def _owner_index(self, wires: Wires, which: int) -> Any:
+        """Which theta each synapse of a bundle uses, broadcastable to the edge shape, or None."""
+        layout, first = self.layouts[which], self._first_owner(which)
+        if self.sharing == "shared":
+            return None
+        if self.sharing == "per_synapse":
+            return layout.from_edges(wires, jnp.arange(first, first + layout.num_edges))
+        if self.sharing == "per_class":
+            memory, hidden, output, end = self._starts
+            kinds = np.repeat(np.arange(4), np.diff((0, memory, hidden, output, end)))
+            return layout.of_senders(wires, jnp.asarray(first + kinds))
+        types = np.zeros(layout.num_receivers, int)
+        if which == HIDDEN:
+            part = max(-(-layout.num_receivers // self.num_node_types), 1)
+            types = np.arange(layout.num_receivers) // part
+        return layout.of_receivers(wires, jnp.asarray(first + types))
+
+    # --- birth -----------------------------------------------------------------------------------
+
+    def wire(self, graph: Graph, key: Array | None = None) -> Wiring:
+        """Makes a graph ready; ``key`` is used by the ``shuffled`` control only."""
+        ends = np.cumsum((0, *self.num_edges))
+        parts = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        wires = Bundles(
+            *(
+                layout.wires(jnp.asarray(graph.senders)[part], jnp.asarray(graph.receivers)[part])
+                for layout, part in zip(self.layouts, parts, strict=True)
+            )
+        )
+        index = Bundles(*(self._owner_index(wires[b], b) for b in range(3)))
+        permutation = Bundles((), (), ())
+        if self.control == "shuffled":
+            key = jax.random.key(0) if key is None else key
+            permutation = Bundles(
+                *(
+                    jax.random.permutation(k, layout.num_edges)
+                    for k, layout in zip(jax.random.split(key, 3), self.layouts, strict=True)
+                )
+            )
+        return Wiring(wires, index, permutation)
+
+    def _orthogonal(self, wires: Wires, weight: Array) -> Array:
+        """Edge weights [E] with those among memory nodes as orthogonal as their graph allows.
+
+        Alternates a Newton-Schulz step to the nearest orthogonal matrix, X <- (3 X - X X' X) / 2,
+        with the projection onto the graph's edges (there are no self-edges, for one).
+        """
+        size, first = self.num_memory, self.num_inputs
+        inside = (wires.senders >= first) & (wires.senders < first + size)
+        column = jnp.where(inside, wires.senders - first, size)
+        place = (wires.receivers, column)
+        mask = jnp.zeros((size, size + 1)).at[place].set(1.0)[:, :size]
+        start = jnp.zeros((size, size + 1)).at[place].set(weight)[:, :size]
+        # A spectral norm below 1 is where the iteration converges from; rows of normals have
+        # norms near 1, and the largest singular value of such a matrix is at most about 2.
+        matrix = start / 2.2
+
+        def closer(_: int, x: Array) -> Array:
+            x = (1.5 * x - 0.5 * x @ x.T @ x) * mask
+            norm = jnp.sqrt((x * x).sum(1, keepdims=True))
+            return x / jnp.maximum(norm, 1e-6) * jnp.minimum(norm, 1.0)
+
+        matrix = jax.lax.fori_loop(0, 30, closer, matrix)
+        padded = jnp.concatenate([matrix, jnp.zeros((size, 1))], axis=1)
+        return jnp.where(inside, padded[place], weight)
+
+    def _initial_weights(self, key: Array, wires: Wires, innate: Theta, which: int) -> Array:
+        """Normal weights, edge shape, with the gains of the edges' classes."""
+        layout = self.layouts[which]
+        memory, hidden, output, _ = self._starts
+        senders = wires.senders
+        kind = sum((senders >= start).astype(int) for start in (memory, hidden, output))
+        # Incoming edges of the same class, per edge.
+        group = wires.receivers * 4 + kind
+        count = jax.ops.segment_sum(jnp.ones(layout.num_edges), group, 4 * layout.num_receivers)
+        scale = 1 / jnp.sqrt(jnp.maximum(count[group], 1.0))
+        normal = jax.random.normal(key, (layout.num_edges,))
+        if which != OUTPUT:
+            scale = jnp.where(kind == 0, 1.0, scale)
+            names = ("input", "recall", "recurrent", "return", "bias")
+            if which == MEMORY:
+                names = ("memory_input", "memory", "recurrent", "return", "memory_bias")
+            gains = jnp.stack([innate[f"{name}_gain"] for name in names])
+            is_bias = self.bias & (senders == self.num_inputs - 1)
+            gain = gains[jnp.where(is_bias, 4, kind)]
+        else:
+            gain = innate["output_gain"]
+        spread = normal * scale
+        if which == MEMORY and self.orthogonal and self.num_memory:
+            spread = self._orthogonal(wires, spread)
+        lanes = jnp.ndim(innate["output_gain"])
+        return layout.from_edges(wires, spread.reshape(spread.shape + (1,) * lanes) * gain)
+
+    def init(self, key: Array, graph: Graph, theta: Theta | None = None) -> NetworkState:
+        """A newborn network: random weights, empty traces, silent nodes.
+
+        Args:
+          key: random key.
+          graph: the graph it lives on.
+          theta: meta-parameters (default: `init_theta`); with lanes behind, so is the state.
+        """
+        theta = self.init_theta() if theta is None else theta
+        wiring = graph if isinstance(graph, Wiring) else self.wire(graph)
+        innate = theta["innate"]
+        *keys, key_leak, key_feedback = jax.random.split(key, 5)
+        lanes = jnp.shape(innate["input_gain"])
+        weight = Bundles(
+            *(self._initial_weights(keys[b], wiring.wires[b], innate, b) for b in range(3))
+        )
+        # Leaks: log-uniform, at evenly spread places in random order, so that two networks of one
+        # theta have the same leaks.
+        learning = self.num_hidden - self.num_memory
+        places = jax.random.permutation(key_leak, learning) / max(learning - 1, 1)
+        low, high = jnp.log(innate["leak_low"] + 1e-9), jnp.log(innate["leak_high"] + 1e-9)
+        leak = jnp.exp(low + (high - low) * places.reshape((-1,) + (1,) * len(lanes)))
+        same = jnp.broadcast_to(innate["memory_leak"], (self.num_memory, *lanes))
+        leak = jnp.concatenate([same, jnp.broadcast_to(leak, (learning, *lanes))])
+        feedback: Any = ()
+        if self.feedback == "random":
+            shape = (self.num_hidden, self.num_outputs)
+            feedback = jax.random.normal(key_feedback, shape) / self.num_outputs**0.5
+        elif self.feedback == "kolen_pollack":
+            # Born independent of the forward weights; learning aligns the two.
+            feedback = self._initial_weights(key_feedback, wiring.wires.output, innate, OUTPUT)
+        trace = Bundles(
+            *(
+                jax.tree.map(
+                    lambda value, s=layout.edge_shape: jnp.full(s + lanes, value, jnp.result_type(float)),
+                    rule.init_trace(),
+                )
+                for rule, layout in zip(self.bundle_rules, self.layouts, strict=True)
+            )
+        )
+        nodes = jnp.zeros((self.num_nodes, *lanes))
+        return NetworkState(
+            activity=nodes,
+            sent=nodes,
+            drive=nodes[self.num_inputs :],
+            weight=weight,
+            trace=trace,
+            feedback=feedback,
+            leak=leak,
+            predicted=nodes if self.teaching == "prediction" else (),
+            age=jnp.zeros(()),
+        )
+
+    # --- the acts of a tick ----------------------------------------------------------------------
+
+    def _activate(self, drive: Array) -> tuple[Array, Array]:
+        """Values and slopes of the nonlinearities of memory and hidden nodes at their drives."""
+        if not self.num_memory:
+            return self._activate_hidden(drive)
+        memory, hidden = drive[: self.num_memory], drive[self.num_memory :]
+        phi = _ELEMENTWISE[self.memory_activation]
+        parts = (jax.jvp(phi, (memory,), (jnp.ones_like(memory),)), self._activate_hidden(hidden))
+        return tuple(jnp.concatenate(pair) for pair in zip(*parts, strict=True))
+
+    def _activate_hidden(self, drive: Array) -> tuple[Array, Array]:
+        if self.activation == "k_winners":
+            won = _winners(drive, self.groups, self.winners)
+            return drive * won, won
+        if self.activation == "softmax":
+            share = _softmax_groups(drive, self.groups, self.temperature or 1.0)
+            return share, share * (1 - share) / (self.temperature or 1.0)
+        phi = _ELEMENTWISE[self.activation]
+        return jax.jvp(phi, (drive,), (jnp.ones_like(drive),))
+
+    def send(self, state: NetworkState, stimulus: Array) -> NetworkState:
+        """Clamps the inputs to ``stimulus`` [I]; they hold it until the next sending."""
+        inputs = jnp.asarray(stimulus, state.activity.dtype)
+        if self.bias:
+            inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:1])])
+        lanes = state.activity.shape[1:]
+        inputs = jnp.broadcast_to(behind(inputs, state.activity), (self.num_inputs, *lanes))
+        return state._replace(
+            activity=jnp.concatenate([inputs, state.activity[self.num_inputs :]])
+        )
+
+    def propagate(
+        self, wiring: Wiring, state: NetworkState, key: Array | None = None
+    ) -> NetworkState:
+        """One tick of activity: every edge transmits, every node takes in; no synapse changes."""
+        layouts, wires, sent = self.layouts, wiring.wires, state.activity
+        first, last = self.num_inputs, self.num_inputs + self.num_hidden
+        drive = jnp.concatenate(
+            [
+                layouts[b].forward(wires[b], state.weight[b], sent)
+                for b in (MEMORY, HIDDEN)
+                if layouts[b].num_receivers or b == HIDDEN
+            ]
+        )
+        if self.noise and key is not None:
+            drive = drive + self.noise * jax.random.normal(key, drive.shape)
+        value, _ = self._activate(drive)
+        hidden = (1 - state.leak) * sent[first:last] + state.leak * value
+        heard = sent
+        if self.same_tick_readout:
+            heard = jnp.concatenate([sent[:first], hidden, sent[last:]])
+        output_drive = layouts.output.forward(wires.output, state.weight.output, heard)
+        output = output_drive
+        if self.loss == "cross_entropy":
+            output = jax.nn.softmax(output_drive, axis=0)
+        return state._replace(
+            activity=jnp.concatenate([sent[:first], hidden, output]),
+            sent=sent,
+            drive=jnp.concatenate([drive, output_drive]),
+        )
+
+    def read(self, wiring: Wiring, state: NetworkState) -> Array:
+        """The prediction [O]: logits (cross entropy) or values.
+
+        Under teaching ``prediction`` it is what the inputs get back along their own edges.
+        """
+        if self.teaching == "prediction":
+            back = self._reconstruct(wiring, state, state.activity)[: self.num_outputs]
+            return jnp.log(jnp.clip(back, 1e-4, None)) if self.loss == "cross_entropy" else back
+        return state.drive[self.num_hidden :]
+
+    def _reconstruct(self, wiring: Wiring, state: NetworkState, activity: Array) -> Array:
+        """[N] what each node gets back: sum of weight * receiver's activity over outgoing edges."""
+        parts = self._by_bundle(activity)
+        return sum(
+            self.layouts[b].backward(wiring.wires[b], state.weight[b], parts[b])
+            for b in range(3)
+            if self.layouts[b].num_receivers
+        )
+
+    def _by_bundle(self, nodes: Array) -> list[Array]:
+        """[N, ...] split into the receivers of each bundle."""
+        starts = self._starts
+        return [nodes[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+
+    def _teach_signals(
+        self, wiring: Wiring, state: NetworkState, innate: Theta, teaching: Teaching
+    ) -> tuple[NetworkState, Array, Array, Array]:
+        """(state, feedback [hidden], feedback [outputs], modulators [M]) of what is taught."""
+        last = self.num_inputs + self.num_hidden
+        output = state.activity[last:]
+        target = behind(jnp.asarray(teaching.target, output.dtype), output)
+        taught = jnp.asarray(teaching.taught, output.dtype)
+        error = (target - output) * taught
+        lanes = output.shape[1:]
+        silent = jnp.zeros((self.num_hidden, *lanes))
+        reward, rewarded, surprise = 0.0, 0.0, 0.0
+        hidden, at_output = silent, jnp.zeros_like(output)
+        if self.teaching in ("error", "target"):
+            if self.loss == "cross_entropy":
+                log_p = jax.nn.log_softmax(state.drive[self.num_hidden :], axis=0)
+                surprise = -(target * log_p).sum(0) * taught
+            else:
+                surprise = (error * error).sum(0)
+        if self.teaching == "error":
+            at_output, hidden = error, self._feedback(wiring, state, innate, error)
+        elif self.teaching == "target":
+            clamped = jnp.where(taught > 0, jnp.broadcast_to(target, output.shape), output)
+            state = state._replace(activity=jnp.concatenate([state.activity[:last], clamped]))
+            hidden = self._feedback(wiring, state, innate, target * taught)
+        elif self.teaching == "reward":
+            reward, rewarded = teaching.reward * taught, taught
+        elif self.teaching == "prediction":
+            # Layer-wise: what a node carries now, less what its receivers told it to expect.
+            off = state.sent - state.predicted
+            hidden = off[self.num_inputs : last] * innate["feedback_gain"]
+            reward = -(off[: self.num_inputs] ** 2).mean(0)
+            rewarded = 1.0
+            predicted = self._reconstruct(wiring, state, state.activity)
+            state = state._replace(predicted=predicted)
+        signals = [jnp.broadcast_to(s, lanes) for s in (reward, rewarded, surprise)]
+        return state, hidden, at_output, jnp.stack(signals)
+
+    def _feedback(self, wiring: Wiring, state: NetworkState, innate: Theta, error: Array) -> Array:
+        """[hidden] the output error as it reaches hidden nodes."""
+        layouts, wires = self.layouts, wiring.wires
+        first, last = self.num_inputs, self.num_inputs + self.num_hidden
+        if self.feedback == "none":
+            return jnp.zeros((self.num_hidden, *error.shape[1:]))
+        if self.feedback == "random":
+            back = state.feedback @ error
+        elif self.feedback == "returning":
+            nodes = jnp.concatenate([jnp.zeros((last, *error.shape[1:])), error])
+            back = jnp.concatenate(
+                [layouts[b].forward(wires[b], state.weight[b], nodes) for b in (MEMORY, HIDDEN)]
+            )
+        else:
+            weight = state.weight.output if self.feedback == "shared" else state.feedback
+            back = layouts.output.backward(wires.output, weight, error)[first:last]
+        return innate["feedback_gain"] * back
+
+    def _shares(self, state: NetworkState) -> Array:
+        """[hidden without memory] each node's part in its group's competition."""
+        drive = state.drive[self.num_memory : self.num_hidden]
+        if self.temperature:
+            return _softmax_groups(drive, self.groups, self.temperature)
+        return _winners(drive, self.groups, self.winners)
+
+    def _synapses(
+        self,
+        wiring: Wiring,
+        state: NetworkState,
+        feedback: tuple[Array, Array],
+        modulator: Array,
+        key: Array | None,
+    ) -> list[Synapse]:
+        """The view of every synapse, one `Synapse` of arrays a bundle."""
+        first, last = self.num_inputs, self.num_inputs + self.num_hidden
+        _, slope = self._activate(state.drive[: self.num_hidden])
+        at_outputs = jnp.ones_like(state.drive[self.num_hidden :])
+        nothing = jnp.zeros_like(state.activity[:first])
+        leak = jnp.broadcast_to(behind(state.leak, slope), slope.shape)
+        split = lambda *parts: self._by_bundle(jnp.concatenate([nothing, *parts]))  # noqa: E731
+        drives, slopes = split(state.drive), split(slope, at_outputs)
+        leaks, feedbacks = split(leak, at_outputs), split(*feedback)
+        posts, befores = self._by_bundle(state.activity), self._by_bundle(state.sent)
+        heard = state.sent
+        if self.same_tick_readout:
+            heard = jnp.concatenate(
+                [state.sent[:first], state.activity[first:last], state.sent[last:]]
+            )
+        sends = (state.sent, state.sent, heard)
+        views = []
+        for b in range(3):
+            layout, wires, weight = self.layouts[b], wiring.wires[b], state.weight[b]
+            uses = self.bundle_rules[b].uses
+            shares = jnp.ones_like(posts[b])
+            if "share" in uses and b == HIDDEN:
+                shares = self._shares(state)
+            zero = jnp.zeros((1,) * weight.ndim)
+            fields: dict[str, Array] = dict.fromkeys(
+                ("reconstruction", "energy", "norm", "noise"), zero
+            )
+            if "energy" in uses:
+                squares = sends[b] * sends[b]
+                if layout.dense:
+                    energy = layout.forward(wires, behind(wires.mask, weight), squares)
+                else:
+                    energy = layout.sum_in(wires, layout.of_senders(wires, squares))
+                fields["energy"] = layout.of_receivers(wires, energy)
+            if "norm" in uses or "norm1" in uses:
+                powers = weight * weight if "norm" in uses else jnp.abs(weight)
+                fields["norm"] = layout.of_receivers(wires, layout.sum_in(wires, powers))
+            fields["reconstruction"] = self._returned(
+                uses, wiring, state, b, posts, befores, zero
+            )
+            if "noise" in uses and key is not None:
+                normal = jax.random.normal(jax.random.fold_in(key, b), (layout.num_edges,))
+                fields["noise"] = behind(layout.from_edges(wires, normal), weight)
+            edges = (1,) * len(layout.edge_shape)
+            views.append(
+                Synapse(
+                    pre=layout.of_senders(wires, sends[b]),
+                    post=layout.of_receivers(wires, posts[b]),
+                    drive=layout.of_receivers(wires, drives[b]),
+                    slope=layout.of_receivers(wires, slopes[b]),
+                    leak=layout.of_receivers(wires, leaks[b]),
+                    weight=weight,
+                    feedback=layout.of_receivers(wires, feedbacks[b]),
+                    share=layout.of_receivers(wires, shares),
+                    modulator=modulator.reshape((NUM_MODULATORS, *edges, *modulator.shape[1:])),
+                    age=state.age.reshape((1,) * weight.ndim),
+                    **fields,
+                )
+            )
+        return views
+
+    def _returned(
+        self,
+        uses: frozenset[str],
+        wiring: Wiring,
+        state: NetworkState,
+        which: int,
+        posts: list[Array],
+        befores: list[Array],
+        zero: Array,
+    ) -> Array:
+        """What each synapse's sender gets back, as the bundle's rule asks for it."""
+        layout, wires = self.layouts[which], wiring.wires[which]
+        if "sanger" in uses:
+            back = layout.cumulative_backward(wires, state.weight[which], posts[which])
+            for b in range(which):  # all receivers that come before in node order
+                earlier = self.layouts[b].backward(wiring.wires[b], state.weight[b], posts[b])
+                back = back + layout.of_senders(wires, earlier)
+            return back
+        if "reconstruction" in uses or "shifted" in uses:
+            shifted = befores if "shifted" in uses else posts
+            nodes = jnp.concatenate([jnp.zeros_like(state.activity[: self.num_inputs]), *shifted])
+            return layout.of_senders(wires, self._reconstruct(wiring, state, nodes))
+        return zero
+
+    def teach(
+        self,
+        theta: Theta,
+        wiring: Wiring,
+        state: NetworkState,
+        teaching: Teaching | None = None,
+        key: Array | None = None,
+    ) -> NetworkState:
+        """Every synapse changes by the rule, given what is taught now (None: nothing is)."""
+        if teaching is None:
+            teaching = Teaching(jnp.zeros(self.num_outputs), taught=0.0)
+        innate = theta["innate"]
+        state, hidden, at_output, modulator = self._teach_signals(
+            wiring, state, innate, teaching
+        )
+        views = self._synapses(wiring, state, (hidden, at_output), modulator, key)
+        plastic = 0.0 if self.control == "frozen" else teaching.plastic
+        weights, traces, changes = [], [], []
+        for b, view in enumerate(views):
+            rule = Zero() if self.control == "zero" else self.bundle_rules[b]
+            layout, wires, trace = self.layouts[b], wiring.wires[b], state.trace[b]
+            if isinstance(rule, Zero) or not layout.num_edges:
+                weights.append(state.weight[b])
+                traces.append(trace)
+                changes.append(0.0)
+                continue
+            change, new_trace = rule.update(
+                self._bundle_theta(theta, wiring, b), trace, view
+            )
+            change = jnp.broadcast_to(change, view.weight.shape)
+            if self.control == "shuffled":
+                given = layout.to_edges(wires, change)[wiring.permutation[b]]
+                change = layout.from_edges(wires, given)
+            change = layout.masked(wires, change * plastic)
+            weights.append(view.weight + change)
+            traces.append(
+                jax.tree.map(lambda new, old: jnp.broadcast_to(new, old.shape), new_trace, trace)
+            )
+            changes.append(change)
+        feedback = state.feedback
+        if self.feedback == "kolen_pollack":
+            off = self.control in ("frozen", "zero")
+            keep = 1.0 if off else 1 - innate["feedback_decay"] * plastic
+            feedback = keep * feedback + changes[OUTPUT]
+            weights[OUTPUT] = keep * state.weight.output + changes[OUTPUT]
+        return state._replace(
+            weight=Bundles(*weights),
+            trace=Bundles(*traces),
+            feedback=feedback,
+            age=state.age + 1,
+        )
+
+    def step(
+        self,
+        theta: Theta,
+        graph: Graph | Wiring,
+        state: NetworkState,
+        stimulus: Array,
+        teaching: Teaching | None = None,
+        key: Array | None = None,
+    ) -> tuple[NetworkState, Array]:
+        """One tick: send, propagate, read, teach. The prediction never sees what is taught.
+
+        Args:
+          theta: meta-parameters, as from `init_theta`.
+          graph: the graph, or its `wire`d form (saves the work of wiring every tick).
+          state: the network.
+          stimulus: [I] input, without the constant one.
+          teaching: what the teacher says after the prediction; None: nothing.
+          key: random key, if the network has ``noise`` or the rule uses it.
+
+        Returns:
+          The state and the prediction [O] (logits under cross entropy).
+        """
+        wiring = graph if isinstance(graph, Wiring) else self.wire(graph)
+        state = self.propagate(wiring, self.send(state, stimulus), key)
+        prediction = self.read(wiring, state)
+        return self.teach(theta, wiring, state, teaching, key), prediction
+
+    def edge_values(self, graph: Graph | Wiring, values: Bundles) -> Array:
+        """Per-synapse values (weights, a trace) in the graph's edge order: [E, ...]."""
+        wiring = graph if isinstance(graph, Wiring) else self.wire(graph)
+        return jnp.concatenate(
+            [
+                layout.to_edges(wires, part)
+                for layout, wires, part in zip(self.layouts, wiring.wires, values, strict=True)
+            ]
+        )
