@@ -206,7 +206,7 @@ def test_a_full_disk(monkeypatch, server, cache):
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", full)
     point(monkeypatch, server.address("good"))
-    with pytest.raises(DataError, match="cannot write to .*No space left"):
+    with pytest.raises(DataError, match=r"cannot write to .*No space left"):
         data.path("names")
     assert_nothing_left(cache)
 
@@ -237,7 +237,7 @@ def test_a_damaged_cache_is_noticed_and_replaced(monkeypatch, server, cache):
 
 def test_no_fetch_without_leave(monkeypatch, server, cache):
     point(monkeypatch, server.address("good"))
-    with pytest.raises(DataError, match="not here .*loopymeta data fetch names"):
+    with pytest.raises(DataError, match=r"not here .*loopymeta data fetch names"):
         data.path("names", fetch=False)
     assert server.asked == []
 

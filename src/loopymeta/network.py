@@ -26,8 +26,8 @@ TEACHING = ("error", "target", "reward", "prediction", "none")
 FEEDBACK = ("shared", "kolen_pollack", "random", "returning", "none")
 SHARING = ("shared", "per_class", "per_node_type", "per_synapse")
 CONTROLS = ("none", "frozen", "shuffled", "zero")
-NODE_KINDS = ("input", "memory", "hidden", "output")
-EDGE_CLASSES = tuple(f"{a}-{b}" for b in NODE_KINDS[1:] for a in NODE_KINDS)
+NODE_KINDS = ("input", "bias", "memory", "hidden", "output")
+EDGE_CLASSES = tuple(f"{a}-{b}" for b in NODE_KINDS[2:] for a in NODE_KINDS)
 """The edge classes of ``sharing="per_class"``, in the order of theta's leading axis."""
 
 DENSE_FROM = 0.2
@@ -50,7 +50,8 @@ class Innate:
     recurrent_gain: float = rate(1.0, "gain of hidden-to-hidden synapses")
     recall_gain: float = rate(1.0, "gain of memory-to-hidden synapses")
     return_gain: float = rate(0.1, "gain of output-to-hidden synapses")
-    output_gain: float = rate(0.1, "gain of synapses onto outputs")
+    output_gain: float = rate(0.1, "gain of synapses from memory and hidden nodes onto outputs")
+    direct_gain: float = rate(0.0, "standard deviation of synapses from inputs onto outputs")
     memory_input_gain: float = rate(0.5, "standard deviation of input-to-memory synapses")
     memory_bias_gain: float = rate(0.0, "standard deviation of memory nodes' bias")
     memory_gain: float = rate(1.0, "gain of memory-to-memory synapses")
@@ -108,6 +109,7 @@ class NetworkState(NamedTuple):
       feedback: random projection [memory + hidden, O], Kolen-Pollack weights (edge shape), or ().
       leak: [memory + hidden] part of the activity that is replaced in a tick.
       predicted: [N] what each node got back a tick ago (teaching ``prediction``), or ().
+      passed: [hops - 1, memory + hidden] slope times leak of the last ticks, for relayed feedback.
       age: ticks since birth.
     """
 
@@ -119,6 +121,7 @@ class NetworkState(NamedTuple):
     feedback: Any
     leak: Array
     predicted: Any
+    passed: Any
     age: Array
 
 
@@ -140,6 +143,7 @@ _ELEMENTWISE: dict[str, Callable[[Array], Array]] = {
     "leaky_relu": lambda u: jax.nn.leaky_relu(u, 0.1),
     "gelu": lambda u: jax.nn.gelu(u),
     "sigmoid": lambda u: jax.nn.sigmoid(u),
+    "silu": lambda u: jax.nn.silu(u),
     "linear": lambda u: u,
 }
 ACTIVATIONS = (*_ELEMENTWISE, "k_winners", "softmax")
@@ -177,6 +181,8 @@ class LoopyNetwork:
       same_tick_readout: outputs read the hidden activity of this tick (else of the last).
       bias: a constant input.
       noise: standard deviation of noise on the drives.
+      lifespan: ticks that the network expects to live; rates may fall with the part of it that has
+        passed. Given by the task's length where a network is built for a task.
       groups: groups of hidden nodes for competition.
       winners: winners of a group's competition.
       temperature: of a soft competition; 0 is winners take all.
@@ -205,6 +211,7 @@ class LoopyNetwork:
     same_tick_readout: bool = True
     bias: bool = True
     noise: float = 0.0
+    lifespan: float = 10000.0
     groups: int = 1
     winners: int = 1
     temperature: float = 0.0
@@ -242,6 +249,7 @@ class LoopyNetwork:
                 f"num_memory must be at most num_hidden = {self.num_hidden}, got {self.num_memory}"
             )
         _validate.at_least("noise", self.noise, 0, whole=False)
+        _validate.positive("lifespan", self.lifespan)
         _validate.at_least("temperature", self.temperature, 0, whole=False)
         learning = self.num_hidden - self.num_memory
         if learning % self.groups:
@@ -322,6 +330,11 @@ class LoopyNetwork:
         return memory, memory + self.num_memory, output, output + self.num_outputs
 
     @property
+    def hops(self) -> int:
+        """How many hidden-to-hidden edges feedback is relayed over."""
+        return max(rule.hops for rule in self.bundle_rules)
+
+    @property
     def lanes(self) -> bool:
         """Whether a population is fastest as lanes behind the edge axis (sparse bundles)."""
         largest = int(np.argmax(self.num_edges))
@@ -344,7 +357,7 @@ class LoopyNetwork:
         """How many thetas each bundle has under the network's sharing."""
         return {
             "shared": (1, 1, 1),
-            "per_class": (4, 4, 4),
+            "per_class": (5, 5, 5),
             "per_node_type": (1, self.num_node_types, 1),
             "per_synapse": self.num_edges,
         }[self.sharing]
@@ -401,7 +414,8 @@ class LoopyNetwork:
             return layout.from_edges(wires, jnp.arange(first, first + layout.num_edges))
         if self.sharing == "per_class":
             memory, hidden, output, end = self._starts
-            kinds = np.repeat(np.arange(4), np.diff((0, memory, hidden, output, end)))
+            starts = (0, self.num_stimuli, memory, hidden, output, end)
+            kinds = np.repeat(np.arange(5), np.diff(starts))
             return layout.of_senders(wires, jnp.asarray(first + kinds))
         types = np.zeros(layout.num_receivers, int)
         if which == HIDDEN:
@@ -478,7 +492,8 @@ class LoopyNetwork:
             is_bias = self.bias & (senders == self.num_inputs - 1)
             gain = gains[jnp.where(is_bias, 4, kind)]
         else:
-            gain = innate["output_gain"]
+            scale = jnp.where(kind == 0, 1.0, scale)
+            gain = jnp.stack([innate["output_gain"], innate["direct_gain"]])[(kind == 0).astype(int)]
         spread = normal * scale
         if which == MEMORY and self.orthogonal and self.num_memory:
             spread = self._orthogonal(wires, spread)
@@ -535,6 +550,7 @@ class LoopyNetwork:
             feedback=feedback,
             leak=leak,
             predicted=nodes if self.teaching == "prediction" else (),
+            passed=jnp.zeros((max(self.hops - 1, 0), self.num_hidden, *lanes)),
             age=jnp.zeros(()),
         )
 
@@ -704,6 +720,8 @@ class LoopyNetwork:
         split = lambda *parts: self._by_bundle(jnp.concatenate([nothing, *parts]))  # noqa: E731
         drives, slopes = split(state.drive), split(slope, at_outputs)
         leaks, feedbacks = split(leak, at_outputs), split(*feedback)
+        relays = self._relay(wiring, state, feedback[0], leak * slope)
+        relayed = [self._by_bundle(jnp.concatenate([nothing, r, 0.0 * at_outputs])) for r in relays]
         posts, befores = self._by_bundle(state.activity), self._by_bundle(state.sent)
         heard = state.sent
         if self.same_tick_readout:
@@ -748,13 +766,34 @@ class LoopyNetwork:
                     leak=layout.of_receivers(wires, leaks[b]),
                     weight=weight,
                     feedback=layout.of_receivers(wires, feedbacks[b]),
+                    relayed=tuple(layout.of_receivers(wires, r[b]) for r in relayed),
                     share=layout.of_receivers(wires, shares),
                     modulator=modulator.reshape((NUM_MODULATORS, *edges, *modulator.shape[1:])),
                     age=state.age.reshape((1,) * weight.ndim),
+                    life=state.age.reshape((1,) * weight.ndim) / self.lifespan,
                     **fields,
                 )
             )
         return views
+
+    def _relay(
+        self, wiring: Wiring, state: NetworkState, feedback: Array, passes: Array
+    ) -> list[Array]:
+        """[memory + hidden] feedback after 1, 2, ... hidden-to-hidden edges, travelling backward."""
+        first, last = self.num_inputs, self.num_inputs + self.num_hidden
+        gates, relays = [passes, *state.passed], []
+        for hop in range(self.hops):
+            carried = jnp.concatenate(
+                [jnp.zeros_like(state.activity[:first]), gates[hop] * feedback]
+            )
+            parts = self._by_bundle(jnp.concatenate([carried, jnp.zeros_like(state.activity[last:])]))
+            feedback = sum(
+                self.layouts[b].backward(wiring.wires[b], state.weight[b], parts[b])
+                for b in (MEMORY, HIDDEN)
+                if self.layouts[b].num_receivers
+            )[first:last]
+            relays.append(feedback)
+        return relays
 
     def _returned(
         self,
@@ -825,7 +864,13 @@ class LoopyNetwork:
             keep = 1.0 if off else 1 - innate["feedback_decay"] * plastic
             feedback = keep * feedback + changes[OUTPUT]
             weights[OUTPUT] = keep * state.weight.output + changes[OUTPUT]
+        passed = state.passed
+        if self.hops > 1:
+            _, slope = self._activate(state.drive[: self.num_hidden])
+            now = behind(state.leak, slope) * slope
+            passed = jnp.concatenate([now[None], passed[:-1]])
         return state._replace(
+            passed=passed,
             weight=Bundles(*weights),
             trace=Bundles(*traces),
             feedback=feedback,

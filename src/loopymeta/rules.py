@@ -38,8 +38,8 @@ NUM_MODULATORS = 3
 class Synapse(NamedTuple):
     """All that one synapse may see at one tick: locality is this type.
 
-    Every field is a scalar (or an array over synapses, elementwise), but ``modulator``, which has
-    its own axis [M] in front.
+    Every field is a scalar (or an array over synapses, elementwise), but ``modulator`` [M] and
+    ``relayed`` [hops], which have an axis of their own in front.
 
     Attributes:
       pre: activity that the sender transmitted in this tick.
@@ -49,6 +49,9 @@ class Synapse(NamedTuple):
       leak: fraction of the receiver's activity that is replaced in a tick (1 / time constant).
       weight: the synapse's weight.
       feedback: the teaching signal at the receiver.
+      relayed: [hops] feedback that hidden nodes pass on to their senders along the same edges, each
+        times its slope and leak: entry k has crossed k + 1 hidden-to-hidden edges, and speaks of
+        the receiver's activity k + 1 ticks ago. As many as the rule's ``hops`` asks for.
       reconstruction: what the sender gets back, the sum of weight * post over its outgoing edges.
         All of them, or those up to this one in node order, or with the receivers' posts of one
         tick ago, as the rule's ``uses`` asks (``reconstruction``, ``sanger``, ``shifted``).
@@ -59,6 +62,7 @@ class Synapse(NamedTuple):
       modulator: [M] broadcast signals; see `REWARD`, `REWARDED`, `SURPRISE`.
       noise: one standard normal (``noise``).
       age: ticks since the network's birth, the same for all synapses.
+      life: the part of the expected lifespan that has passed; 0 at birth, 1 at its end.
     """
 
     pre: Array
@@ -68,6 +72,7 @@ class Synapse(NamedTuple):
     leak: Array
     weight: Array
     feedback: Array
+    relayed: Array
     reconstruction: Array
     energy: Array
     norm: Array
@@ -75,6 +80,7 @@ class Synapse(NamedTuple):
     modulator: Array
     noise: Array
     age: Array
+    life: Array
 
 
 USES = ("reconstruction", "sanger", "shifted", "energy", "norm", "norm1", "share", "noise")
@@ -91,7 +97,7 @@ def synapse(**fields: Any) -> Synapse:
     0.1
     """
     blank: dict[str, Any] = dict.fromkeys(Synapse._fields, 0.0)
-    blank["modulator"] = jnp.zeros(NUM_MODULATORS)
+    blank |= {"modulator": jnp.zeros(NUM_MODULATORS), "relayed": jnp.zeros(2)}
     if unknown := sorted(fields.keys() - blank.keys()):
         raise _validate.unknown("synapse field", unknown[0], Synapse._fields)
     return Synapse(**{**blank, **fields})
@@ -119,6 +125,11 @@ class Rule:
     def uses(self) -> frozenset[str]:
         """The costly `Synapse` fields that this rule reads."""
         return frozenset()
+
+    @property
+    def hops(self) -> int:
+        """How many entries of `Synapse.relayed` this rule reads."""
+        return 0
 
     def init(self, key: Array | None = None) -> Theta:
         """Theta: the meta-parameters, in natural units."""
@@ -509,7 +520,12 @@ class RFLO(Rule):
 
     p <- (1 - leak) p + leak phi'(u) x; change = eta p f. The eligibility p is the derivative of
     the receiver's activity with respect to the weight, without what travels through other nodes;
-    with diagonal recurrence removed it is exact.
+    where no node hears another it is the exact gradient.
+
+    With ``relays`` = h the synapse also keeps its eligibilities of the last h ticks, and multiplies
+    each with the feedback relayed over as many hidden-to-hidden edges: change = eta (p f +
+    sum over k of p(t-k) f_k). Every factor is at the synapse's own ends, but the relays cross h
+    edges within a tick: credit truncated after h + 1 ticks, carried by messages.
     """
 
     text: ClassVar[str] = "eta * eligibility * feedback"
@@ -517,14 +533,39 @@ class RFLO(Rule):
         "eligibility <- (1 - leak) * eligibility + leak * slope * pre",
     )
     eta: float = rate(0.01, "learning rate per tick")
+    relays: int = 0
+
+    def __post_init__(self):
+        super().__post_init__()
+        _validate.at_least("relays", self.relays, 0)
+
+    @property
+    def hops(self):
+        return self.relays
 
     def init_trace(self):
-        return {"eligibility": 0.0}
+        past = {f"eligibility_{k}": 0.0 for k in range(1, self.relays + 1)}
+        return {"eligibility": 0.0} | past
 
     def update(self, theta, trace, synapse):
         leak = synapse.leak
         eligibility = (1 - leak) * trace["eligibility"] + leak * synapse.slope * synapse.pre
-        return theta["eta"] * eligibility * synapse.feedback, {"eligibility": eligibility}
+        total, new, before = eligibility * synapse.feedback, {"eligibility": eligibility}, trace
+        last = trace["eligibility"]
+        for k in range(1, self.relays + 1):
+            total = total + last * synapse.relayed[k - 1]
+            new[f"eligibility_{k}"] = last
+            last = before[f"eligibility_{k}"]
+        return theta["eta"] * total, new
+
+    def formula(self, theta=None):
+        shown = super().formula(theta)
+        more = [f"eligibility_{k} * relayed_{k}" for k in range(1, self.relays + 1)]
+        if more:
+            first = "eligibility * feedback"
+            shown = shown.replace(first, f"({' + '.join([first, *more])})", 1)
+            shown += "\neligibility_k = eligibility k ticks ago"
+        return shown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -624,7 +665,7 @@ class MLP(Rule):
     def __post_init__(self):
         super().__post_init__()
         _validate.at_least("hidden", self.hidden, 1)
-        scalars = tuple(name for name in Synapse._fields if name != "modulator")
+        scalars = tuple(n for n in Synapse._fields if n not in ("modulator", "relayed"))
         for name in self.fields:
             _validate.choice("fields", name, scalars)
 
@@ -688,6 +729,10 @@ class Wrapper(Rule):
         return self.rule.uses | self.needs
 
     @property
+    def hops(self):
+        return self.rule.hops
+
+    @property
     def needs(self) -> frozenset[str]:
         """The costly fields that the wrapper itself reads."""
         return frozenset()
@@ -721,12 +766,12 @@ class RunningScale(Wrapper):
     """Running moments of the change, per synapse, in its trace: Adam's arithmetic, kept local.
 
     g = the wrapped rule's change; m <- m + (g - m) (1 - beta1), v <- v + (g**2 - v) (1 - beta2),
-    both corrected for their start; change = eta m / (sqrt(v) + eps), times
-    (1 + age / horizon)**-power, age = ticks since birth (Kingma and Ba, 2015; the decay of the
-    rate is Robbins and Monro's, 1951). power = 0 keeps the rate constant.
+    both corrected for their start; change = eta m / (sqrt(v) + eps) / (1 + life / horizon)**power,
+    life = the part of the lifespan that has passed (Kingma and Ba, 2015; the decay of the rate is
+    Robbins and Monro's, 1951). power = 0 keeps the rate constant. Without ``momentum`` m is g.
     """
 
-    text: ClassVar[str] = "eta * (1 + age / horizon)^-power * mean / (sqrt(square) + eps)"
+    text: ClassVar[str] = "eta * mean / (sqrt(square) + eps) / (1 + life / horizon)^power"
     memory: ClassVar[tuple[str, ...]] = (
         "mean <- beta1 * mean + (1 - beta1) * inner, corrected for its start",
         "square <- beta2 * square + (1 - beta2) * inner^2, corrected for its start",
@@ -735,25 +780,29 @@ class RunningScale(Wrapper):
     beta1: float = fraction(0.9, "what is left of the mean after a tick")
     beta2: float = fraction(0.999, "what is left of the mean square after a tick")
     eps: float = rate(1e-6, "floor of the root mean square", scale=2.0)
-    horizon: float = rate(10000.0, "age at which the rate begins to fall, in ticks")
-    power: float = fraction(0.01, "how fast the rate falls with age")
+    horizon: float = rate(0.1, "part of the lifespan at which the rate begins to fall")
+    power: float = fraction(1.0, "how fast the rate falls with age")
+    momentum: bool = True
 
     def own_trace(self):
-        return {"mean": 0.0, "square": 0.0}
+        return {"mean": 0.0, "square": 0.0} if self.momentum else {"square": 0.0}
 
     def update(self, theta, trace, synapse):
         g, inner = self.inner(theta, trace, synapse)
         beta1, beta2 = theta["beta1"], theta["beta2"]
         age = synapse.age + 1.0
-        mean = beta1 * trace["mean"] + (1 - beta1) * g
         square = beta2 * trace["square"] + (1 - beta2) * g * g
         # 1 - beta**age, by logarithms: an array to the power of an array has a NaN gradient at 0.
-        start1 = -jnp.expm1(age * jnp.log(beta1 + 1e-12))
         start2 = -jnp.expm1(age * jnp.log(beta2 + 1e-12))
-        rate_now = theta["eta"] * jnp.exp(-theta["power"] * jnp.log1p(age / theta["horizon"]))
+        past = jnp.log1p(synapse.life / (theta["horizon"] + 1e-9))
+        rate_now = theta["eta"] * jnp.exp(-theta["power"] * past)
         root = jnp.sqrt(square / start2 + 1e-30)  # never the gradient of sqrt at 0
-        change = rate_now * (mean / start1) / (root + theta["eps"])
-        return change, {"mean": mean, "square": square, "rule": inner}
+        new = {"square": square, "rule": inner}
+        if self.momentum:
+            mean = beta1 * trace["mean"] + (1 - beta1) * g
+            new["mean"] = mean
+            g = mean / -jnp.expm1(age * jnp.log(beta1 + 1e-12))
+        return rate_now / (root + theta["eps"]) * g, new
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,7 +23,7 @@ from loopymeta.parameters import Space
 from loopymeta.rules import REWARD, REWARDED, SURPRISE, USES, Rule, Synapse, substitute
 
 MODULATORS = {"reward": REWARD, "rewarded": REWARDED, "surprise": SURPRISE}
-FIELDS = tuple(name for name in Synapse._fields if name != "modulator")
+FIELDS = tuple(name for name in Synapse._fields if name not in ("modulator", "relayed"))
 MAX_LENGTH, MAX_DEPTH, MAX_POWER = 20_000, 100, 8
 
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {

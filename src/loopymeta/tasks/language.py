@@ -189,8 +189,8 @@ class Names:
     Raises:
       DataError: from `spec`, `sample` and `encode` on, if the names cannot be had.
 
-    >>> Names(symbols=1000).spec.num_inputs
-    27
+    >>> Names(symbols=1000, held_out="train", held_out_symbols=300).encode("ava.").tolist()
+    [1, 22, 1, 0]
     """
 
     symbols: int | None = None
@@ -329,6 +329,9 @@ class Text:
 
     Raises:
       DataError: from `spec` and `sample` on, if the text cannot be had or is not UTF-8.
+
+    >>> Text(file="huck_fin", mode="windows", symbols=5000).window
+    100
     """
 
     file: str = "tinyshakespeare"
