@@ -626,6 +626,47 @@ def _arrived_thinned(
         yield senders[kept], receivers[kept], log_time
 
 
+@dataclass(frozen=True)
+class Pools:
+    """A recurrent memory pool, and hidden nodes that read all of it.
+
+    The first ``num_memory`` nodes are wired among themselves by ``memory``; each of the others reads
+    all of them, and the others are wired among themselves by ``hidden`` (None: not at all). No edge
+    leads back from the others into the memory.
+
+    >>> senders, receivers = Pools(num_memory=3).edges(5, np.random.default_rng(0))
+    >>> len(senders)  # 3 * 2 among the memory, 2 * 3 onto the others
+    12
+    """
+
+    num_memory: int
+    """Nodes of the memory pool."""
+    memory: Connectivity = Complete()
+    """How they are wired among themselves."""
+    hidden: Connectivity | None = None
+    """How the others are wired among themselves."""
+
+    def __post_init__(self) -> None:
+        _validate.at_least("num_memory", self.num_memory, 0)
+
+    def edges(self, num_nodes: int, generator: np.random.Generator) -> Pairs:
+        """Senders and receivers, [E] each."""
+        num_memory = min(self.num_memory, num_nodes)
+        rest = num_nodes - num_memory
+        parts = [self.memory.edges(num_memory, generator)]
+        parts.append(
+            (
+                np.tile(np.arange(num_memory), rest),
+                np.repeat(np.arange(num_memory, num_nodes), num_memory),
+            )
+        )
+        if self.hidden is not None:
+            senders, receivers = self.hidden.edges(rest, generator)
+            parts.append((senders + num_memory, receivers + num_memory))
+        senders, receivers = zip(*parts, strict=True)
+        return np.concatenate(senders), np.concatenate(receivers)
+
+
 CONNECTIVITY: dict[str, type] = {
     "barabasi_albert": BarabasiAlbert,
     "complete": Complete,

@@ -19,10 +19,7 @@ from loopymeta._wiring import behind
 from loopymeta.graph import Graph
 from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
 from loopymeta.parameters import Theta
-from loopymeta.tasks.base import Episode, Outcome, Spec, Task
-
-FREEZE = 1
-"""`Episode.intervention` code: no synapse changes at this symbol (a test of what was learned)."""
+from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task
 
 Metrics = dict[str, Array]
 State = Any
@@ -158,6 +155,7 @@ class Lifetime:
     Attributes:
       learner: who lives.
       task: what it lives through.
+      objective: the metric that is the loss.
       segment: symbols between checkpoints of the gradient's memory (0: keep every symbol's). The
         gradient costs one more forward pass and keeps T / segment + segment states instead of T.
       truncated: no gradient flows from one segment to the one before.
@@ -171,6 +169,7 @@ class Lifetime:
 
     learner: Learner
     task: Task
+    objective: str = "loss"
     segment: int = 0
     truncated: bool = False
     record: Callable[[State, Array], Any] | None = None
@@ -258,7 +257,7 @@ class Lifetime:
         metrics = self.task.score(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": seen}
-        return metrics["loss"], metrics
+        return metrics[self.objective], metrics
 
     def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
         """One lifetime of every candidate, all on the same key: theta's leaves [P, ...] -> [P].
@@ -273,7 +272,7 @@ class Lifetime:
         metrics = jax.vmap(self.task.score, in_axes=(-1, None))(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), seen)}
-        return metrics["loss"], metrics
+        return metrics[self.objective], metrics
 
 
 def live(

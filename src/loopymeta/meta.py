@@ -13,9 +13,11 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
+
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta.parameters import Theta, from_search, to_search
+from loopymeta.parameters import Space, Theta, from_search, to_search
 
 Metrics = dict[str, Array]
 Objective = Callable[[Theta, Array], tuple[Array, Metrics]]
@@ -189,7 +191,8 @@ class Problem:
       theta: where the search starts, in natural units.
       space: the `Space` of each leaf.
       frozen: parts of theta that stay as they are, as dotted paths, e.g. ``innate`` or
-        ``rule.eta``.
+        ``rule.eta``. Values at the end of their space (a rate of 0, a fraction of 0 or 1) stay too:
+        they are choices, not numbers.
       num_lifetimes: B, lifetimes of each candidate in a generation.
       chunk: candidates at a time.
       devices: devices that share the candidates.
@@ -216,14 +219,17 @@ class Problem:
         return [".".join(str(getattr(k, "key", k)) for k in path) for path, _ in leaves]
 
     def _searched(self) -> list[bool]:
+        leaves = jax.tree.leaves(self.theta)
+        spaces = jax.tree.leaves(self.space, is_leaf=lambda x: isinstance(x, Space))
         return [
             not any(path == name or path.startswith(name + ".") for name in self.frozen)
-            for path in self.paths()
+            and not any(space.fixed(value) for value in np.ravel(leaf))
+            for path, leaf, space in zip(self.paths(), leaves, spaces, strict=True)
         ]
 
-    def _spaces(self) -> Any:
-        """The space tree with one `Space` a leaf of theta (a Space may stand for a subtree)."""
-        return self.space
+    def searched(self) -> list[str]:
+        """Dotted names of the leaves that are searched."""
+        return [path for path, use in zip(self.paths(), self._searched(), strict=True) if use]
 
     def center(self) -> Array:
         """[D] the start, in searched coordinates."""

@@ -388,6 +388,37 @@ class LoopyNetwork:
         parts = {part: getattr(self, part).space() for part in self._parts}
         return {"innate": self.innate.space()} | parts
 
+    def idle(self) -> tuple[str, ...]:
+        """Dotted names of the parts of theta that do nothing in this network."""
+        memory, hidden, output = self.num_edges
+        learning = self.num_hidden - self.num_memory
+        without = {
+            "memory_input": not memory,
+            "memory": not memory,
+            "memory_bias": not (memory and self.bias),
+            "bias": not (hidden and self.bias),
+            "input": not hidden,
+            "recall": not (hidden and self.num_memory),
+            "recurrent": not (hidden and learning),
+            "output": not self.num_hidden,
+        }
+        idle = [f"innate.{name}_gain" for name, unused in without.items() if unused]
+        if not self.num_memory:
+            idle.append("innate.memory_leak")
+        if not learning:
+            idle += ["innate.leak_low", "innate.leak_high"]
+        if self.feedback != "kolen_pollack":
+            idle.append("innate.feedback_decay")
+        if self.feedback == "none" or not learning or self.teaching in ("reward", "none"):
+            idle.append("innate.feedback_gain")
+        edges = dict(zip(("memory_rule", "rule", "output_rule"), self.num_edges, strict=True))
+        parts = dict.fromkeys(self._parts)
+        for part in parts:
+            used = sum(edges[b] for b, p in zip(edges, self._parts, strict=True) if p == part)
+            if not used and jax.tree.leaves(getattr(self, part).init()):
+                idle.append(part)
+        return tuple(idle)
+
     def _bundle_theta(self, theta: Theta, wiring: Wiring, which: int) -> Theta:
         """The rule's theta of one bundle, its leaves broadcastable to the edge shape."""
         rule, layout = self.bundle_rules[which], self.layouts[which]

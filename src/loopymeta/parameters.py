@@ -35,6 +35,10 @@ class Space:
     kind: str
     scale: float = 1.0
 
+    def fixed(self, value: float) -> bool:
+        """Whether a value lies at the end of its space, which no step in it leaves: 0, or 1."""
+        return (self.kind == "log" and value <= 0) or (self.kind == "logit" and value in (0, 1))
+
     def to_search(self, value: Array) -> Array:
         """Natural value -> unconstrained coordinate, elementwise."""
         if self.kind == "log":

@@ -46,6 +46,10 @@ class Spec:
     symbols: tuple[str, ...] | None = None
 
 
+FREEZE = 1
+"""`Episode.intervention` code: no synapse changes at this symbol (a test of what was learned)."""
+
+
 class Episode(NamedTuple):
     """One lifetime, as arrays over T.
 
@@ -107,8 +111,11 @@ def stream_episode(
     scored: Bool[Array, "T"] | None = None,
     taught: Bool[Array, "T"] | None = None,
     phase: Int[Array, "T"] | None = None,
+    frozen: Bool[Array, "T"] | None = None,
 ) -> Episode:
     """An episode of symbols; scored and taught everywhere and of one phase unless said otherwise.
+
+    Where ``frozen`` no synapse changes (`FREEZE`).
 
     >>> import jax.numpy as jnp
     >>> stream_episode(jnp.array([0, 1]), jnp.array([1, 0])).taught.tolist()
@@ -122,7 +129,7 @@ def stream_episode(
         scored=everywhere if scored is None else scored,
         taught=everywhere if taught is None else taught,
         phase=nowhere if phase is None else phase.astype(jnp.int32),
-        intervention=nowhere,
+        intervention=nowhere if frozen is None else frozen * jnp.int32(FREEZE),
     )
 
 

@@ -61,10 +61,10 @@ def decode(indices: Sequence[int] | Int[np.ndarray, "T"], symbols: Sequence[str]
 def _two_parts(
     parts: list[tuple[Int[Array, "A"], Int[Array, "A"]]],
 ) -> Episode:
-    """An episode of (stimulus, target) parts: the first, phase 0, is taught, the second is not."""
+    """An episode of (stimulus, target) parts: the first is taught; in the second all is frozen."""
     stimulus, target = (jnp.concatenate([part[i] for part in parts]) for i in (0, 1))
     phase = jnp.asarray(np.repeat(np.arange(len(parts)), [part[1].shape[0] for part in parts]))
-    return base.stream_episode(stimulus, target, taught=phase == 0, phase=phase)
+    return base.stream_episode(stimulus, target, taught=phase == 0, phase=phase, frozen=phase > 0)
 
 
 def _two_part_scores(

@@ -1,0 +1,276 @@
+"""What a training run is made of: frozen dataclasses for the command line and for Python alike.
+
+Every field has a default and a line of explanation, which the command line shows as its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar
+
+from loopymeta import _validate, graph
+from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
+from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
+from loopymeta.network import Innate, LoopyNetwork
+from loopymeta.rules import Delta, Rule, Zero
+from loopymeta.tasks.base import Spec, Task
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """A family of random networks: sizes, wiring, rules and choices."""
+
+    num_memory: int = 0
+    """Memory nodes: a recurrent pool that the other hidden nodes and the outputs read."""
+    num_hidden: int = 128
+    """Hidden nodes besides the memory."""
+    connectivity: str = "complete"
+    """How hidden nodes are wired among themselves: a connectivity rule, or none."""
+    degree: float | None = None
+    """Edges into each hidden node from others; unset, the connectivity rule's own default."""
+    memory_connectivity: str = "complete"
+    """How memory nodes are wired among themselves."""
+    memory_degree: float | None = None
+    """Edges into each memory node from others; unset, the connectivity rule's own default."""
+    input_degree: int | None = None
+    """Inputs that each hidden node reads; unset, all."""
+    output_degree: int | None = None
+    """Nodes that each output reads; unset, all hidden nodes and inputs."""
+    return_degree: int = 0
+    """Returning edges from outputs into each hidden node."""
+    num_graphs: int = 16
+    """Different random graphs, of which every lifetime draws one."""
+    rule: Rule = Delta(normalised=False)
+    """Plasticity of the synapses onto hidden nodes."""
+    output_rule: Rule | None = None
+    """Plasticity of the synapses onto outputs; unset, the same rule with the same numbers."""
+    memory_rule: Rule | None = Zero()
+    """Plasticity of the synapses onto memory nodes; zero: they do not learn."""
+    sharing: Literal["shared", "per_class", "per_node_type", "per_synapse"] = "shared"
+    """Which synapses have numbers of their own: none, edge classes, node types, every synapse."""
+    num_node_types: int = 1
+    """Types of hidden nodes under per_node_type."""
+    activation: str = "tanh"
+    """Nonlinearity of hidden nodes."""
+    memory_activation: str = "tanh"
+    """Nonlinearity of memory nodes."""
+    orthogonal: bool = True
+    """Memory nodes are born with orthogonal recurrent weights."""
+    teaching: Literal["error", "target", "reward", "prediction", "none"] = "error"
+    """What reaches the network after its prediction."""
+    feedback: Literal["shared", "kolen_pollack", "random", "returning", "none"] = "shared"
+    """How the output error reaches hidden nodes."""
+    same_tick_readout: bool = True
+    """Outputs read the hidden activity of the same tick."""
+    bias: bool = True
+    """A constant input."""
+    noise: float = 0.0
+    """Standard deviation of noise on the summed inputs."""
+    ticks: int = 1
+    """Ticks of network time a symbol."""
+    groups: int = 1
+    """Groups of hidden nodes for competition."""
+    winners: int = 1
+    """Winners of a group's competition."""
+    temperature: float = 0.0
+    """Temperature of a soft competition; 0: winners take all."""
+    layout: Literal["auto", "dense", "sparse"] = "auto"
+    """How synapses lie in memory; the numbers are the same."""
+    control: Literal["none", "frozen", "shuffled", "zero"] = "none"
+    """A control instead of the learning network."""
+    innate: Innate = field(default_factory=Innate)
+    """What the networks are born with."""
+
+    def __post_init__(self) -> None:
+        _validate.at_least("num_memory", self.num_memory, 0)
+        _validate.at_least("num_hidden", self.num_hidden, 0)
+        _validate.at_least("num_graphs", self.num_graphs, 1)
+        _validate.choice("connectivity", self.connectivity, (*graph.CONNECTIVITY, "none"))
+        _validate.choice("memory_connectivity", self.memory_connectivity, graph.CONNECTIVITY)
+
+    def _wiring(self) -> graph.Connectivity:
+        """The connectivity of memory and hidden nodes together."""
+
+        def make(name: str, degree: float | None, size: int) -> graph.Connectivity | None:
+            if name == "none" or not size:
+                return None
+            fixed = name in ("complete", "layered")
+            if degree is not None and fixed:
+                raise ValueError(f"{name} has no degree, got {degree}")
+            return graph.CONNECTIVITY[name](**({} if degree is None else {"degree": degree}))
+
+        hidden = make(self.connectivity, self.degree, self.num_hidden)
+        memory = make(self.memory_connectivity, self.memory_degree, self.num_memory)
+        if self.num_memory == 0 and hidden is not None:
+            return hidden
+        return graph.Pools(self.num_memory, memory or graph.Complete(), hidden)
+
+    def build(self, spec: Spec, seed: int = 0) -> Plastic:
+        """The learner: a stack of graphs for a task's sizes, and the network that lives on them."""
+        num_inputs = spec.num_inputs + self.bias
+        sizes = {
+            "num_inputs": num_inputs,
+            "num_hidden": self.num_memory + self.num_hidden,
+            "num_outputs": spec.num_outputs,
+        }
+        # The constant input counts among the inputs that a node may read.
+        inputs = None if self.input_degree is None else self.input_degree + self.bias
+        graphs = graph.make_graphs(
+            self._wiring(),
+            num_graphs=self.num_graphs,
+            seed=seed,
+            input_degree=inputs,
+            output_degree=self.output_degree,
+            return_degree=self.return_degree,
+            repair=True,
+            **sizes,
+        )
+        names = {f.name for f in dataclasses.fields(LoopyNetwork)}
+        own = {f.name for f in dataclasses.fields(self)}
+        skip = {"num_hidden", "rule"}
+        choices = {name: getattr(self, name) for name in (names & own) - skip}
+        network = LoopyNetwork.for_graph(
+            graphs,
+            self.rule,
+            loss=spec.loss,
+            lifespan=float(spec.length * self.ticks),
+            **sizes,
+            **choices,
+        )
+        return Plastic(network, graphs, FixedTicks(self.ticks))
+
+
+@dataclass(frozen=True)
+class OuterConfig:
+    """The outer loop: how a better rule is made."""
+
+    method: Literal["evolution", "antithetic", "gradient", "persistent"] = "evolution"
+    """An evosax strategy, the antithetic estimator or the exact gradient into an optax optimiser,
+    or persistent evolution for long lifetimes."""
+    generations: int = 40
+    """Outer steps."""
+    population_size: int = 24
+    """Candidates in a generation."""
+    lifetimes: int = 8
+    """Lifetimes of each candidate in a generation, the same for all candidates."""
+    algorithm: str = "SNES"
+    """Evolution: the evosax algorithm."""
+    sigma: float = 0.3
+    """Standard deviation of the candidates, in searched coordinates."""
+    learning_rate: float | None = None
+    """Rate of the outer optimiser; unset, a sensible one for the method."""
+    optimizer: str = "adam"
+    """The optax optimiser of the other methods."""
+    elites: int = 4
+    """Candidates kept and lived again on fresh seeds in every generation."""
+    frozen: tuple[str, ...] = ()
+    """Parts of theta that are not searched, as dotted names, e.g. innate or rule.eta."""
+    segment: int = 0
+    """Gradient: symbols between memory checkpoints; 0: none."""
+    truncated: bool = False
+    """Gradient: no gradient flows across segments."""
+    window: int = 100
+    """Persistent: symbols lived in a generation."""
+    chunk: int | None = None
+    """Candidates lived at a time (bounds the memory); unset, all."""
+    devices: int | None = None
+    """Devices that share the candidates; unset, one on a GPU or TPU, every core on a CPU."""
+
+    def __post_init__(self) -> None:
+        for name in ("generations", "population_size", "lifetimes", "elites", "window"):
+            _validate.at_least(name, getattr(self, name), 1)
+        _validate.positive("sigma", self.sigma)
+        _validate.at_least("segment", self.segment, 0)
+
+    def build(self, lifetime: Lifetime, devices: int | None = None) -> Any:
+        """The outer loop over a lifetime."""
+        problem = problem_of(lifetime, self.frozen, self.lifetimes, self.chunk, devices)
+        rate = self.learning_rate
+        if self.method == "evolution":
+            return Evolution(
+                problem,
+                algorithm=self.algorithm,
+                population_size=self.population_size,
+                sigma=self.sigma,
+                learning_rate=rate,
+                num_elites=self.elites,
+            )
+        descent = {
+            "optimizer": self.optimizer,
+            "learning_rate": 0.05 if rate is None else rate,
+            "num_elites": self.elites,
+        }
+        if self.method == "gradient":
+            return Gradient(problem, **descent)
+        more = {"population_size": self.population_size, "sigma": self.sigma}
+        if self.method == "antithetic":
+            return AntitheticES(problem, **descent, **more)
+        return Persistent(problem, window=self.window, **descent, **more)
+
+
+def problem_of(
+    lifetime: Lifetime,
+    frozen: tuple[str, ...] = (),
+    lifetimes: int = 8,
+    chunk: int | None = None,
+    devices: int | None = None,
+) -> Problem:
+    """The search for the best theta of a lifetime's learner, from where the learner starts."""
+    network = getattr(lifetime.learner, "network", None)
+    idle = getattr(network, "idle", tuple)
+    return Problem(
+        objective=lifetime,
+        theta=lifetime.init_theta(),
+        space=lifetime.space(),
+        frozen=(*frozen, *idle()),
+        num_lifetimes=lifetimes,
+        chunk=chunk,
+        devices=devices,
+    )
+
+
+@dataclass(frozen=True)
+class TrainConfig(Generic[T]):
+    """A training run: meta-learn a rule, then report it on fresh seeds beside its controls."""
+
+    task: T
+    """The task that the rule found is reported on."""
+    train_task: T
+    """The task that candidates live in the outer loop: the same, often shorter."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    """The networks."""
+    outer: OuterConfig = field(default_factory=OuterConfig)
+    """The outer loop."""
+    objective: str = "loss"
+    """The metric of the training task that the outer loop lowers."""
+    seed: int = 0
+    """Seed of everything; runs of one seed are the same, bit for bit."""
+    select: int = 16
+    """Fresh lifetimes on which the candidate to report is chosen; 0: the best elite as it is."""
+    report: int = 16
+    """Fresh lifetimes, never used before, on which it is reported."""
+    controls: bool = True
+    """Report the frozen, shuffled and zero-rule controls and the rule before training beside."""
+    baselines: bool = True
+    """Report the task's baselines beside, on the same lifetimes."""
+
+    def __post_init__(self) -> None:
+        _validate.at_least("seed", self.seed, 0)
+        _validate.at_least("select", self.select, 0)
+        _validate.at_least("report", self.report, 1)
+
+    def lifetime(self, task: Task | None = None, control: str = "none") -> Lifetime:
+        """A lifetime of the run's networks on a task (default: the one of the outer loop)."""
+        task = self.train_task if task is None else task
+        network = dataclasses.replace(self.network, control=control)
+        training = task is self.train_task
+        return Lifetime(
+            network.build(task.spec, seed=self.seed if training else self.seed + 1_000_003),
+            task,
+            objective=self.objective if training else "loss",
+            segment=self.outer.segment if training else 0,
+            truncated=self.outer.truncated if training else False,
+        )
