@@ -340,13 +340,13 @@ def test_reversal_metrics():
     assert 0.4 < metrics["recall"] < 0.9
     assert metrics["recall_curve"].shape == (50,)
     assert not metrics["recall_curve"][:25].any() and metrics["recall_curve"][25:].all()
-    assert metrics["sequences_to_criterion"] == 400
+    assert metrics["sequences"] == 400
     right = (sequence >= 200).astype(jnp.float32)
     metrics = task.score(Outcome(1 - right, right, right), episode)
     assert metrics["recall"] == 1 and metrics["loss_late"] == 0
     # Ninety of the last hundred sequences, give or take their lengths.
-    assert 280 <= metrics["sequences_to_criterion"] <= 298
-    assert task.score(perfect(episode), episode)["sequences_to_criterion"] == 100
+    assert 280 <= metrics["sequences"] <= 298
+    assert task.score(perfect(episode), episode)["sequences"] == 100
 
 
 # Language -----------------------------------------------------------------------------------------

@@ -935,6 +935,38 @@ class LoopyNetwork:
         prediction = self.read(wiring, state)
         return self.teach(theta, wiring, state, teaching, key), prediction
 
+    def formula(self, theta: Theta | None = None) -> str:
+        """The rules of the network as text, with the numbers of ``theta``, class by class."""
+        theta = self.init_theta() if theta is None else theta
+        blocks = []
+        for b, kind in enumerate(("memory nodes", "hidden nodes", "outputs")):
+            rule, part = self.bundle_rules[b], self._parts[b]
+            if not self.num_edges[b]:
+                continue
+            first, owners = self._first_owner(b), self._owners()[b]
+            if self.sharing == "shared" or not jax.tree.leaves(theta[part]):
+                blocks.append((f"onto {kind}", rule.formula(theta[part])))
+            elif self.sharing == "per_synapse":
+                mean = jax.tree.map(
+                    lambda x, a=first, n=owners: jnp.mean(x[a : a + n], axis=0), theta[part]
+                )
+                blocks.append((f"onto {kind} (means over synapses)", rule.formula(mean)))
+            else:
+                for owner in range(owners):
+                    name = f"onto {kind}, type {owner}"
+                    if self.sharing == "per_class":
+                        name = EDGE_CLASSES[5 * b + owner]
+                        if not self._class_exists(owner):
+                            continue
+                    one = jax.tree.map(lambda x, at=first + owner: x[at], theta[part])
+                    blocks.append((name, rule.formula(one)))
+        return "\n".join(f"[{name}]\n{text}" for name, text in blocks)
+
+    def _class_exists(self, sender: int) -> bool:
+        """Whether there are senders of a kind (an index into `NODE_KINDS`)."""
+        learning = self.num_hidden - self.num_memory
+        return bool((self.num_stimuli, self.bias, self.num_memory, learning, True)[sender])
+
     def edge_values(self, graph: Graph | Wiring, values: Bundles) -> Array:
         """Per-synapse values (weights, a trace) in the graph's edge order: [E, ...]."""
         wiring = graph if isinstance(graph, Wiring) else self.wire(graph)

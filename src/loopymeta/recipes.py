@@ -43,7 +43,7 @@ def _associative(**choices: object) -> NetworkConfig:
         ),
         innate=Innate(
             memory_gain=1.0,
-            memory_input_gain=1.0,
+            memory_input_gain=0.5,
             input_gain=0.1,
             recall_gain=1.0,
             bias_gain=0.05,
@@ -61,9 +61,10 @@ def reversal() -> TrainConfig:
     """Meta-learned on lifetimes of 1,200 sequences, reported on 5,000."""
     return TrainConfig(
         task=Reversal(),
-        train_task=Reversal(sequences=1200),
+        train_task=Reversal(sequences=1200, window=300),
         network=_associative(),
         outer=OuterConfig(generations=16, population_size=12, lifetimes=2, frozen=_STEADY),
+        objective="loss_late",
         select=4,
         report=8,
     )

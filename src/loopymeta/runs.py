@@ -667,13 +667,24 @@ class Run:
           RunError: there is none, or it is not JSON.
         """
         _plain_name("name of a file", name)
-        path = self.path / name
-        try:
-            return json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise RunError(f"run {self.path} has no {name}") from None
-        except (ValueError, RecursionError) as error:
-            raise RunError(f"{path} is not JSON: {error}") from None
+        return read_json_file(self.path / name)
+
+
+def read_json_file(path: str | os.PathLike[str]) -> Any:
+    """Reads a file of JSON.
+
+    Raises:
+      RunError: there is none, or it is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"{path.parent} has no {path.name}") from None
+    except IsADirectoryError:
+        raise RunError(f"{path} is a folder, not a file of JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"{path} is not JSON: {error}") from None
 
 
 def _plain_name(what: str, name: str) -> None:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
 from loopymeta.parameters import Theta, check_parameters, defaults, rate, spaces
 from loopymeta.tasks.base import Spec
@@ -151,40 +152,151 @@ class OnlineRNN:
 
     # --- the network -----------------------------------------------------------------------------
 
-    def _cells(self, key: Array) -> list[Any]:
-        """One flax cell a layer, with fresh weights."""
+    def _cell(self, layer: int, key: Array | int) -> Any:
+        """The flax cell of a layer, with fresh weights."""
         from flax import nnx
 
         kinds = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "elman": nnx.SimpleCell}
-        cells = []
-        for layer in range(self.num_layers):
-            size = self.width if layer else self.num_inputs
-            rngs = nnx.Rngs(jax.random.fold_in(key, layer))
-            cells.append(kinds[self.cell](size, self.width, rngs=rngs))
-            if self.cell == "lstm":  # gates in flax's order: input, forget, cell, output
-                bias = cells[-1].dense_h.bias
-                forget = slice(self.width, 2 * self.width)
-                bias[...] = bias[...].at[forget].set(_LSTM_FORGET_BIAS)
-        return cells
+        size = self.width if layer else self.num_inputs
+        cell = kinds[self.cell](size, self.width, rngs=nnx.Rngs(key))
+        if self.cell == "lstm":  # gates in flax's order: input, forget, cell, output
+            bias = cell.dense_h.bias
+            forget = slice(self.width, 2 * self.width)
+            bias[...] = bias[...].at[forget].set(_LSTM_FORGET_BIAS)
+        return cell
 
-    def _definitions(self) -> list[Any]:
-        """The cells without their weights."""
+    def _init_weight(self, key: Array) -> dict[str, Any]:
+        """Fresh weights, as nested dicts of arrays."""
         from flax import nnx
 
-        return nnx.eval_shape(lambda: [nnx.graphdef(c) for c in self._cells(jax.random.key(0))])
+        keys = jax.random.split(key, self.num_layers + 1)
+        cells = [nnx.state(self._cell(k, keys[k])) for k in range(self.num_layers)]
+        readout = nnx.Linear(self.width, self.num_outputs, rngs=nnx.Rngs(keys[-1]))
+        return {
+            "cells": [nnx.to_pure_dict(cell) for cell in cells],
+            "readout": nnx.to_pure_dict(nnx.state(readout)),
+        }
 
     def _advance(self, weight: Any, activity: Any, stimulus: Array) -> tuple[Any, Array]:
         """One symbol of activity: (activity, output of the last layer [width])."""
         from flax import nnx
 
-        carried, signal = [], stimulus
-        for definition, layer, before in zip(
-            self._definitions(), weight["cells"], activity, strict=True
-        ):
-            after, signal = nnx.merge(definition, layer)(before, signal)
-            carried.append(after)
-        return carried, signal
+        after, signal = [], stimulus
+        for layer in range(self.num_layers):
+            definition, state = nnx.split(nnx.eval_shape(lambda k=layer: self._cell(k, 0)))
+            nnx.replace_by_pure_dict(state, weight["cells"][layer])
+            carried, signal = nnx.merge(definition, state)(activity[layer], signal)
+            after.append(carried)
+        return after, signal
 
-    def _read(self, weight: Any, hidden: Array) -> Array:
-        """Predictions of outputs of the last layer: [..., width] -> [..., O]."""
-        return hidden @ weight["readout"] + weight["bias"]
+    @staticmethod
+    def _read(weight: Any, hidden: Array) -> Array:
+        """Predictions from outputs of the last layer: [..., width] -> [..., O]."""
+        return hidden @ weight["readout"]["kernel"] + weight["readout"]["bias"]
+
+    # --- learning --------------------------------------------------------------------------------
+
+    def _transform(self) -> Any:
+        """The optimiser at learning rate 1."""
+        import optax
+
+        b1, b2 = self.momentum, self.memory
+        optimizer = {
+            "adam": lambda: optax.adam(1.0, b1=b1, b2=b2),
+            "rmsprop": lambda: optax.rmsprop(1.0, decay=b2),
+            "adadelta": lambda: optax.adadelta(1.0, rho=b2),
+            "momentum": lambda: optax.sgd(1.0, momentum=b1),
+            "sgd": lambda: optax.sgd(1.0),
+        }[self.optimizer]()
+        if self.clip:
+            return optax.chain(optax.clip_by_global_norm(self.clip), optimizer)
+        return optimizer
+
+    def window_loss(self, weight: Any, window: Window) -> Array:
+        """Mean loss over the taught symbols of a full window (0 where none is), nats or squares."""
+
+        def advance(activity: Any, entry: Window) -> tuple[Any, Array]:
+            activity = jax.tree.map(
+                lambda own, kept: jnp.where(entry.resumed > 0, kept, own), activity, entry.activity
+            )
+            return self._advance(weight, activity, entry.stimulus)
+
+        start = jax.tree.map(lambda x: x[0], window.activity)
+        _, hidden = jax.lax.scan(advance, start, window)
+        losses, _ = symbol_loss(self._read(weight, hidden).T, window.target.T, self.loss)
+        return (losses * window.taught).sum() / jnp.maximum(window.taught.sum(), 1.0)
+
+    def _update(self, theta: Theta, state: RNNState) -> RNNState:
+        """One step down the gradient of the window's loss; the window is empty again."""
+        gradient = jax.grad(self.window_loss)(state.weight, state.window)
+        direction, optimizer = self._transform().update(gradient, state.optimizer, state.weight)
+        step = theta["learning_rate"] / (1 + state.age / (theta["horizon"] * self.lifespan))
+        weight = jax.tree.map(lambda w, d: w + step * d, state.weight, direction)
+        taught = state.window.taught.any()
+        weight, optimizer = jax.tree.map(
+            lambda new, old: jnp.where(taught, new, old),
+            (weight, optimizer),
+            (state.weight, state.optimizer),
+        )
+        return state._replace(weight=weight, optimizer=optimizer, count=jnp.zeros_like(state.count))
+
+    def _learn(self, theta: Theta, state: RNNState, entry: Window, plastic: Array) -> RNNState:
+        """Puts a symbol into the window and, if that is full, learns from it."""
+        place = state.count
+        window = jax.tree.map(
+            lambda kept, new: kept.at[place].set(jnp.where(plastic, new, kept[place])),
+            state.window,
+            entry,
+        )
+        state = state._replace(
+            window=window, count=place + plastic, learning=plastic, age=state.age + 1
+        )
+        full = state.count >= self.window
+        return jax.lax.cond(full, lambda s: self._update(theta, s), lambda s: s, state)
+
+    # --- the learner -----------------------------------------------------------------------------
+
+    def init(self, key: Array, theta: Theta | None = None) -> RNNState:
+        """A newborn: fresh weights, silent, its window empty. ``theta`` is not looked at."""
+        weight = self._init_weight(key)
+        silent = jnp.zeros(self.width)
+        activity = [(silent, silent) if self.cell == "lstm" else silent] * self.num_layers
+        blank = lambda x: jnp.zeros((self.window, *x.shape))  # noqa: E731
+        window = Window(
+            stimulus=jnp.zeros((self.window, self.num_inputs)),
+            target=jnp.zeros((self.window, self.num_outputs)),
+            taught=jnp.zeros(self.window),
+            resumed=jnp.zeros(self.window),
+            activity=jax.tree.map(blank, activity),
+        )
+        return RNNState(
+            weight=weight,
+            optimizer=self._transform().init(weight),
+            activity=activity,
+            window=window,
+            count=jnp.zeros((), jnp.int32),
+            learning=jnp.zeros((), bool),
+            age=jnp.zeros(()),
+        )
+
+    def step(
+        self,
+        theta: Theta,
+        state: RNNState,
+        stimulus: Array,
+        teaching: Teaching,
+        key: Array | None = None,
+    ) -> tuple[RNNState, Array, Array]:
+        """One symbol: (state, prediction [O], 1 tick)."""
+        activity, hidden = self._advance(state.weight, state.activity, stimulus)
+        prediction = self._read(state.weight, hidden)
+        plastic = jnp.asarray(teaching.plastic) > 0
+        entry = Window(
+            stimulus=stimulus,
+            target=teaching.target,
+            taught=jnp.asarray(teaching.taught, prediction.dtype),
+            resumed=((state.count == 0) | ~state.learning).astype(prediction.dtype),
+            activity=state.activity,
+        )
+        state = self._learn(theta, state._replace(activity=activity), entry, plastic)
+        return state, prediction, jnp.ones(())

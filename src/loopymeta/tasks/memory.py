@@ -369,7 +369,7 @@ class Reversal:
     Metrics: ``loss``, ``accuracy``; over the last ``window`` sequences ``loss_late`` (the one to
     hold against the floor), ``recall`` (accuracy on the mirrored letters) and ``recall_by_lag [n]``
     (on the k-th of them; nan if none occurred); ``recall_curve`` over 50 equal blocks of the
-    lifetime (fewer if there are fewer sequences); ``sequences_to_criterion``, sequences seen until
+    lifetime (fewer if there are fewer sequences); ``sequences``, sequences seen until
     the recall over 100 of them first reached ``criterion``, or all of them if it never did.
     Recall by guessing a letter is 1 / alphabet.
 
@@ -448,7 +448,7 @@ class Reversal:
             "recall": base.masked_mean(correct, recalled & late),
             "recall_by_lag": base.mean_by(correct, lag, self.n, recalled & late),
             "recall_curve": base.mean_by(correct, block, num_blocks, recalled),
-            "sequences_to_criterion": self._to_criterion(correct, recalled),
+            "sequences": self._to_criterion(correct, recalled),
         }
 
     def _to_criterion(self, correct: Array, recalled: Array) -> Array:

@@ -1,0 +1,87 @@
+"""What a learned rule is reported beside, task by task, on the same streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from loopymeta import ngrams
+from loopymeta._jax import Array, jax
+from loopymeta.lifetime import Learner, Lifetime
+from loopymeta.tasks import Names, Text
+from loopymeta.tasks.base import Task
+
+Job = Callable[[Array], dict[str, np.ndarray]]
+"""Keys [B] -> metrics [B, ...]."""
+
+
+def _learner(make: Callable[[Task], Learner], task: Task) -> Job:
+    """A job that lives the task with a learner made for it."""
+
+    def job(keys: Array) -> dict[str, np.ndarray]:
+        from loopymeta.training import live_on
+
+        learner = make(task)
+        theta = jax.tree.map(lambda x: x[None], learner.init_theta())
+        _, metrics = live_on(Lifetime(learner, task), theta, keys)
+        return {name: values[0] for name, values in metrics.items()}
+
+    return job
+
+
+def _lstm(task: Task) -> Learner:
+    from loopymeta.learners.recurrent import OnlineRNN
+
+    return OnlineRNN.for_task(task)
+
+
+def _reservoir(task: Task) -> Learner:
+    from loopymeta.learners.reservoir import reservoir
+
+    return reservoir(task.spec)
+
+
+def _counts(task: Any) -> dict[str, Job]:
+    """Interpolated n-grams over the very streams of the lifetimes."""
+    orders = {1: "unigram", 2: "bigram", 3: "trigram", 4: "4-gram"}
+    boundary = 0 if isinstance(task, Names) else None
+    held_out = f"{'held_out' if task.held_out == 'train' else task.held_out}_nats"
+
+    def counted(order: int, name: str) -> Job:
+        def job(keys: Array) -> dict[str, np.ndarray]:
+            rows = []
+            for key in keys:
+                # The stream that a lifetime of this key lives through (see Lifetime.start).
+                episode = task.sample(jax.random.split(jax.random.fold_in(key, 0))[0])
+                phase, stimulus = np.asarray(episode.phase), np.asarray(episode.stimulus)
+                target = np.asarray(episode.target)
+                parts = [
+                    np.concatenate([stimulus[phase == p][:1], target[phase == p]])
+                    for p in np.unique(phase)
+                ]
+                test = parts[1] if len(parts) > 1 else parts[0]
+                size = task.spec.num_outputs
+                pair = ngrams.baseline_ngrams(parts[0], test, size, (order,), boundary)[name]
+                row = {"prequential_nats": pair[0]}
+                if len(parts) > 1:
+                    row[held_out] = pair[1]
+                rows.append(row)
+            return {name: np.array([row[name] for row in rows]) for name in rows[0]}
+
+        return job
+
+    return {name: counted(order, name) for order, name in orders.items()}
+
+
+def baselines(task: Task) -> dict[str, Job]:
+    """The baselines of a task by name; each lives (or counts) the streams of the keys it is given.
+
+    All tasks: the delta-rule reservoir and an online LSTM. Text: n-grams too (text in windows,
+    whose contexts break where windows meet, has none).
+    """
+    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(_lstm, task)}
+    if isinstance(task, Names) or (isinstance(task, Text) and task.mode == "running"):
+        jobs |= _counts(task)
+    return jobs

@@ -1,0 +1,164 @@
+"""What a run shows while it goes on: a live display on a terminal, lines of JSON elsewhere."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from loopymeta import runs
+from loopymeta.config import TrainConfig
+from loopymeta.runs import Run
+from loopymeta.training import Reporter, task_name
+
+HEADLINES = {
+    "memorize": ("recall_by_presentation",),
+    "delay": ("accuracy_late", "loss"),
+    "reversal": ("recall", "sequences", "loss_late"),
+    "names": ("prequential_nats", "test_nats"),
+    "text": ("prequential_nats", "test_nats", "held_out_nats"),
+    "caesar": ("accuracy", "letters_to_perfect"),
+}
+"""The metrics of a task that its table shows."""
+
+NEXT = {
+    "memorize": "loopymeta train memorize --task.length 24 --train-task.length 24",
+    "reversal": "loopymeta train reversal --task.n 4 --task.sequences 20000 --train-task.n 4",
+    "names": "loopymeta train names --network.num-hidden 512",
+}
+"""What is worth trying next."""
+
+
+def _number(value: Any) -> str:
+    value = float(value)
+    if not math.isfinite(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+
+
+def _cell(entry: Mapping[str, Any]) -> str:
+    """Mean (and spread) of a metric, a few of them if it is a curve."""
+    mean, spread = entry["mean"], entry["spread"]
+    if isinstance(mean, list):
+        return " ".join(_number(value) for value in mean[:6])
+    # Figures read back from a file may hold "nan" as text.
+    spread = float(spread)
+    return _number(mean) + (f" ± {_number(spread)}" if math.isfinite(spread) else "")
+
+
+class _Tables(Reporter):
+    """The table of results, for every kind of display."""
+
+    task = ""
+
+    def table(self, result: Mapping[str, Any]) -> None:
+        """Prints the figures, a learner a row."""
+        from rich.console import Console
+        from rich.table import Table
+
+        learners = {name: figures for name, figures in result.items() if name != "about"}
+        first = next(iter(learners.values()))
+        asked = [name for name in HEADLINES.get(self.task, ()) if name in first]
+        columns = asked or [n for n, e in first.items() if not isinstance(e["mean"], list)]
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("learner")
+        for name in columns:
+            table.add_column(name.replace("_", " "), justify="right")
+        for name, figures in learners.items():
+            style = "bold" if name == "learned" else ""
+            cells = [_cell(figures[c]) if c in figures else "-" for c in columns]
+            table.add_row(name, *cells, style=style)
+        Console(highlight=False).print(table)
+
+
+class TerminalReporter(_Tables):
+    """A live line: generation, loss, best rule so far, lifetimes a second, time left."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def begin(self, run: Run, config: TrainConfig, generation: int, searched: list[str]) -> None:
+        from tqdm.auto import tqdm
+
+        self.task, self.run = task_name(config.task), run
+        print(f"run     {run.path}")
+        print(f"search  {len(searched)} meta-parameters, {config.outer.generations} generations")
+        total = config.outer.generations
+        self._bar = tqdm(
+            total=total, initial=generation, desc="compiling", unit="gen", dynamic_ncols=True
+        )
+
+    def compiled(self, what: str, seconds: float) -> None:
+        self._bar.set_description("meta-learning")
+        self._bar.write(f"compile {seconds:.1f} s (not part of the rates below)")
+        self._bar.reset(total=self._bar.total) if not self._bar.n else self._bar.unpause()
+
+    def generation(self, row: Mapping[str, float]) -> None:
+        shown = f"loss {row['loss']:.4f}, best {row['best']:.4f}, {row['lifetimes_per_second']:.3g} lives/s"
+        if row["nonfinite"]:
+            shown += f", {row['nonfinite']:.0f} not finite"
+        self._bar.set_postfix_str(shown)
+        self._bar.update()
+
+    def stage(self, text: str) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+        print(f"{text} ...", flush=True)
+
+    def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
+        shown = [f"{c} {_cell(metrics[c])}" for c in HEADLINES.get(self.task, ()) if c in metrics]
+        print(f"  {name:12s} {', '.join(shown)}", flush=True)
+
+    def done(self, run: Run, result: Mapping[str, Any]) -> None:
+        about = result["about"]
+        print()
+        self.table(result)
+        limits = f"chance {_number(about['chance'])}"
+        if about["floor"] is not None:
+            limits += f", no loss below {_number(about['floor'])} nats"
+        if "ceiling" in about:
+            limits += f", recall at most {' '.join(_number(v) for v in about['ceiling'])}"
+        print(f"{limits}; {about['lifetimes']} fresh lifetimes, ± standard deviation over them\n")
+        print("\n".join(run.read_json("rule.json")["formula"]))
+        print(f"\nrule, result and figures: {run.path}\nnext:")
+        print(f"  loopymeta evaluate {run.path} --seed 1")
+        print(f"  loopymeta plot {run.path}")
+        if self.task in NEXT:
+            print(f"  {NEXT[self.task]}")
+
+
+class LineReporter(_Tables):
+    """One line of JSON an event, on standard output, for programs to read."""
+
+    def _line(self, event: str, **values: Any) -> None:
+        print(json.dumps({"event": event} | runs.to_dict(values)), flush=True)
+
+    def begin(self, run: Run, config: TrainConfig, generation: int, searched: list[str]) -> None:
+        self.task = task_name(config.task)
+        self._line("begin", run=str(run.path), generation=generation, searched=searched)
+
+    def compiled(self, what: str, seconds: float) -> None:
+        self._line("compiled", what=what, seconds=seconds)
+
+    def generation(self, row: Mapping[str, float]) -> None:
+        self._line("generation", **row)
+
+    def stage(self, text: str) -> None:
+        self._line("stage", text=text)
+
+    def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
+        self._line("figures", learner=name, metrics=metrics)
+
+    def done(self, run: Run, result: Mapping[str, Any]) -> None:
+        formula = run.read_json("rule.json")["formula"]
+        nexts = [f"loopymeta evaluate {run.path} --seed 1", f"loopymeta plot {run.path}"]
+        nexts += [NEXT[self.task]] if self.task in NEXT else []
+        self._line("done", run=str(run.path), formula=formula, next=nexts)
+
+    def table(self, result: Mapping[str, Any]) -> None:
+        """The figures are in the lines already."""
+        del result
+        sys.stdout.flush()

@@ -1,0 +1,420 @@
+"""A training run from configuration to result: meta-learn, choose, report beside the controls.
+
+Everything random comes from ``config.seed`` through named keys, generation g from
+``fold_in(key, g)``, so that a run that was stopped and resumed is the run that was not, bit for bit.
+Three streams of seeds never meet: lifetimes that candidates train on, lifetimes on which the one to
+report is chosen, and lifetimes on which it is reported.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loopymeta import _validate, parameters, registry, runs
+from loopymeta._jax import Array, jax, jnp
+from loopymeta.baselines import baselines
+from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
+from loopymeta.lifetime import Lifetime
+from loopymeta.meta import evaluate, finite_worst
+from loopymeta.network import Innate
+from loopymeta.parameters import Theta
+from loopymeta.runs import Run
+from loopymeta.tasks import TASKS
+from loopymeta.tasks.base import Task
+
+RULE_FORMAT = "loopymeta-rule"
+RULE_VERSION = 1
+CONTROLS = ("frozen", "shuffled", "zero")
+
+CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innate)
+
+
+def config_types() -> list[type]:
+    """Every class that may occur in a run's configuration."""
+    rules = (*registry.RULES.values(), *registry.WRAPPERS.values())
+    return [*CONFIG_TYPES, *TASKS.values(), *rules]
+
+
+class Interrupted(Exception):
+    """A run stopped by its user, safely; it can be resumed."""
+
+    def __init__(self, run: Run, generation: int):
+        super().__init__(f"stopped after generation {generation}; {run.path} can be resumed")
+        self.run, self.generation = run, generation
+
+
+class Reporter:
+    """Hears what a run does; this one says nothing. Derive from it to show progress."""
+
+    def begin(self, run: Run, config: TrainConfig, generation: int, searched: list[str]) -> None:
+        """The run begins (or goes on) after ``generation``; these parts of theta are searched."""
+
+    def compiled(self, what: str, seconds: float) -> None:
+        """Something was compiled; the time is not part of any other."""
+
+    def generation(self, row: Mapping[str, float]) -> None:
+        """A generation is done: its metrics."""
+
+    def stage(self, text: str) -> None:
+        """A stage after the training begins."""
+
+    def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
+        """The reported figures of one learner."""
+
+    def done(self, run: Run, result: Mapping[str, Any]) -> None:
+        """Everything is written."""
+
+
+def task_name(task: Task) -> str:
+    """The registered name of a task."""
+    for name, cls in TASKS.items():
+        if isinstance(task, cls):
+            return name
+    return type(task).__name__.lower()
+
+
+def train(
+    config: TrainConfig,
+    out: str | os.PathLike[str] = "runs",
+    *,
+    name: str | None = None,
+    reporter: Reporter | None = None,
+) -> Run:
+    """Runs a configuration in a fresh folder and returns the run.
+
+    Args:
+      config: what to train, e.g. ``recipe("memorize")``.
+      out: folder of run folders.
+      name: name of the run's folder; default: the task and the time.
+      reporter: hears of the progress.
+
+    Raises:
+      RunError: the folder exists, or cannot be written.
+      Interrupted: stopped from the keyboard, after writing a checkpoint.
+    """
+    label = task_name(config.task)
+    run = Run.create(out, config, name=name, label=label, device=device_name())
+    return _drive(run, config, reporter or Reporter())
+
+
+def resume(path: str | os.PathLike[str], *, reporter: Reporter | None = None) -> Run:
+    """Goes on with a run that was stopped in any way; its result is that of one that was not."""
+    run = Run.open(path)
+    config = runs.from_dict(run.config()["config"], config_types())
+    return _drive(run, config, reporter or Reporter())
+
+
+def device_name() -> str:
+    """What the run computes on."""
+    device = jax.devices()[0]
+    return f"{len(jax.devices())} x {device.device_kind} ({device.platform})"
+
+
+# --- the stages ----------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class _Keys:
+    """The named streams of randomness of a run."""
+
+    seed: int
+
+    def _child(self, index: int) -> Array:
+        return jax.random.fold_in(jax.random.key(self.seed), index)
+
+    def birth(self) -> Array:
+        """Of the outer loop's first state."""
+        return self._child(0)
+
+    def generation(self, generation: int) -> Array:
+        """Of one generation."""
+        return jax.random.fold_in(self._child(1), generation)
+
+    def select(self, num: int) -> Array:
+        """Of the lifetimes on which the rule to report is chosen."""
+        return jax.random.split(self._child(2), num)
+
+    def report(self, num: int) -> Array:
+        """Of the lifetimes on which it is reported."""
+        return jax.random.split(self._child(3), num)
+
+
+def _drive(run: Run, config: TrainConfig, reporter: Reporter) -> Run:
+    with run.lock():
+        outer, state = _search(run, config, reporter)
+        theta = _choose(config, outer, state, reporter)
+        write_rule(run, config, theta)
+        result = _report(run, config, outer.problem.theta, theta, reporter)
+        reporter.stage("drawing figures")
+        _draw(run, reporter)
+        reporter.done(run, result)
+    return run
+
+
+def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
+    """The outer loop, from the last checkpoint on: (outer loop, its last state)."""
+    keys = _Keys(config.seed)
+    outer = config.outer.build(config.lifetime(), _num_devices(config.outer.devices))
+    template = jax.eval_shape(outer.init, keys.birth())
+    if run.checkpoints():
+        done, state, _ = run.load_checkpoint(template)
+    else:
+        done, state = 0, jax.jit(outer.init)(keys.birth())
+    run.truncate_metrics(done)
+    reporter.begin(run, config, done, outer.problem.searched())
+    total = config.outer.generations
+    if done >= total:
+        return outer, state
+    started = time.perf_counter()
+    step = jax.jit(outer.step).lower(keys.generation(done), state).compile()
+    reporter.compiled("the outer loop", time.perf_counter() - started)
+    saved = time.perf_counter()
+    try:
+        for generation in range(done, total):
+            started = time.perf_counter()
+            state, metrics = step(keys.generation(generation), state)
+            row = {"generation": generation + 1} | {k: float(v) for k, v in metrics.items()}
+            row["seconds"] = time.perf_counter() - started
+            row["lifetimes_per_second"] = _lifetimes(config.outer) / row["seconds"]
+            run.append_metrics(row)
+            done = generation + 1
+            if done == total or time.perf_counter() - saved > 5:
+                run.save_checkpoint(done, state)
+                saved = time.perf_counter()
+            reporter.generation(row)
+    except KeyboardInterrupt:
+        run.save_checkpoint(done, state)
+        raise Interrupted(run, done) from None
+    return outer, state
+
+
+def _lifetimes(outer: OuterConfig) -> int:
+    """Lifetimes lived in a generation."""
+    others = 1 + outer.elites
+    if outer.method == "persistent":
+        return outer.population_size
+    candidates = 1 if outer.method == "gradient" else outer.population_size
+    return (candidates + others) * outer.lifetimes
+
+
+def _num_devices(asked: int | None) -> int:
+    return len(jax.devices()) if asked is None else asked
+
+
+def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> Theta:
+    """The theta to report: the best of elites and center on fresh lifetimes of their own."""
+    if not config.select:
+        return outer.best(state)
+    reporter.stage(f"choosing among the elites on {config.select} fresh lifetimes")
+    points = jnp.concatenate([state.center[None], state.elites.coordinates])
+    keys = _Keys(config.seed).select(config.select)
+    thetas = jax.vmap(outer.problem.theta_at)(points)
+    losses, _ = live_on(config.lifetime(), thetas, keys)
+    mean = finite_worst(jnp.asarray(losses.mean(1)))
+    return jax.tree.map(np.asarray, outer.problem.theta_at(points[int(jnp.argmin(mean))]))
+
+
+def live_on(
+    lifetime: Lifetime, thetas: Theta, keys: Array, devices: int | None = None
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Every theta on every key, a few lifetimes at a time: losses [P, B], metrics [P, B, ...].
+
+    Lifetimes are shared out over the devices, and lived in batches small enough for the cache.
+    """
+    devices = _num_devices(devices)
+    num = keys.shape[0]
+    each = math.ceil(num / devices)
+    padded = jnp.concatenate([keys, jnp.broadcast_to(keys[-1:], (each * devices - num,))])
+    network = getattr(lifetime.learner, "network", None)
+    synapses = sum(network.num_edges) if network is not None else 1 << 18
+    batch = max(1, min(each, (1 << 20) // max(synapses, 1)))
+
+    def part(keys: Array, thetas: Theta) -> Any:
+        return jax.lax.map(
+            lambda key: jax.tree.map(
+                lambda x: x[:, 0], evaluate(lifetime, thetas, key[None])
+            ),
+            keys,
+            batch_size=batch,
+        )
+
+    mesh = jax.sharding.Mesh(jax.devices()[:devices], ("lifetimes",))
+    spec, whole = jax.sharding.PartitionSpec("lifetimes"), jax.sharding.PartitionSpec()
+    run = jax.shard_map(part, mesh=mesh, in_specs=(spec, whole), out_specs=spec, check_vma=False)
+    losses, metrics = jax.jit(run)(padded, thetas)
+    return jax.tree.map(lambda x: np.moveaxis(np.asarray(x[:num]), 0, 1), (losses, metrics))
+
+
+def summary(metrics: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
+    """Mean and spread (standard deviation over lifetimes) of metrics [B, ...]."""
+    shown = {}
+    for name, values in metrics.items():
+        values = np.asarray(values, float)
+        with np.errstate(all="ignore"):
+            spread = values.std(0, ddof=1) if len(values) > 1 else np.full(values.shape[1:], np.nan)
+        shown[name] = {
+            "mean": values.mean(0).tolist(),
+            "spread": spread.tolist(),
+            "seeds": len(values),
+        }
+        if values.ndim == 1 and len(values) <= 32:
+            shown[name]["per_seed"] = values.tolist()
+    return shown
+
+
+def figures_of(lifetime: Lifetime, theta: Theta, keys: Array) -> dict[str, dict[str, Any]]:
+    """The figures of one learner over the lifetimes of ``keys``."""
+    one = jax.tree.map(lambda x: jnp.asarray(x)[None], theta)
+    _, metrics = live_on(lifetime, one, keys)
+    return summary({name: values[0] for name, values in metrics.items()})
+
+
+def _report(
+    run: Run, config: TrainConfig, start: Theta, theta: Theta, reporter: Reporter
+) -> dict[str, Any]:
+    """The final figures, learner by learner; what a stopped run had reported already is kept."""
+    keys = _Keys(config.seed).report(config.report)
+    reporter.stage(f"reporting on {config.report} fresh lifetimes")
+    jobs: dict[str, Callable[[], dict[str, Any]]] = {
+        "learned": lambda: figures_of(config.lifetime(config.task), theta, keys)
+    }
+    if config.controls:
+        for control in CONTROLS:
+            jobs[control] = lambda c=control: figures_of(
+                config.lifetime(config.task, c), theta, keys
+            )
+        jobs["untrained"] = lambda: figures_of(config.lifetime(config.task), start, keys)
+    if config.baselines:
+        for name, job in baselines(config.task).items():
+            jobs[name] = lambda job=job: summary(job(keys))
+    result: dict[str, Any] = {}
+    for name, job in jobs.items():
+        stored = f"report-{name}.json"
+        if (run.path / stored).exists():
+            result[name] = run.read_json(stored)
+        else:
+            result[name] = job()
+            run.write_json(stored, result[name])
+        reporter.figures(name, result[name])
+    spec = config.task.spec
+    about = {
+        "task": task_name(config.task),
+        "lifetimes": config.report,
+        "symbols": spec.length,
+        "chance": spec.chance,
+        "floor": spec.floor,
+        "device": device_name(),
+        "versions": runs.versions(),
+        "spread": "standard deviation over lifetimes on fresh seeds",
+    }
+    ceiling = getattr(config.task, "ceiling", None)
+    if ceiling is not None:
+        about["ceiling"] = np.asarray(ceiling()).tolist()
+    result["about"] = about
+    run.write_json("result.json", result)
+    for name in jobs:
+        (run.path / f"report-{name}.json").unlink(missing_ok=True)
+    return result
+
+
+def _draw(run: Run, reporter: Reporter) -> None:
+    """All figures of the run; a figure that fails must not lose the result."""
+    from loopymeta import plots
+
+    try:
+        plots.training_figures(run.path)
+    except Exception as error:
+        reporter.stage(f"a figure could not be drawn: {error}")
+
+
+# --- rule files ----------------------------------------------------------------------------------
+
+
+def write_rule(run: Run, config: TrainConfig, theta: Theta) -> None:
+    """rule.json: the networks' configuration and the meta-parameters found, with the formula."""
+    network = config.lifetime(config.task).learner.network
+    run.write_json(
+        "rule.json",
+        {
+            "format": RULE_FORMAT,
+            "version": RULE_VERSION,
+            "task": task_name(config.task),
+            "formula": network.formula(theta).split("\n"),
+            "network": runs.to_dict(config.network),
+            "theta": parameters.theta_to_json(theta),
+        },
+    )
+
+
+def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
+    """The networks' configuration and theta of a rule file, or of a run folder's.
+
+    Raises:
+      RunError: there is no such file, or it is no rule file.
+      ValueError: theta does not fit the rules, or is not finite.
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "rule.json"
+    data = runs.read_json_file(path)
+    if not isinstance(data, Mapping) or data.get("format") != RULE_FORMAT:
+        raise runs.RunError(f"{path} is no rule file of loopymeta")
+    if data.get("version") != RULE_VERSION:
+        raise runs.RunError(
+            f"{path} is a rule file of version {data.get('version')!r}; this loopymeta reads "
+            f"version {RULE_VERSION}"
+        )
+    for name in ("network", "theta"):
+        if name not in data:
+            raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
+    network = runs.from_dict(data["network"], config_types(), where="network")
+    return network, parameters.theta_from_json(data["theta"])
+
+
+def evaluate_rule(
+    network: NetworkConfig,
+    theta: Theta | None,
+    task: Task,
+    *,
+    seeds: int = 8,
+    seed: int = 0,
+    controls: Iterable[str] = CONTROLS,
+    with_baselines: bool = True,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """The figures of a rule on a task on fresh seeds, controls and baselines beside.
+
+    Args:
+      network: the networks.
+      theta: meta-parameters; None: the rules' own.
+      task: what they live through.
+      seeds: lifetimes.
+      seed: of the lifetimes; never the same as those of a training run.
+      controls: controls to report beside.
+      with_baselines: also report the task's baselines.
+      reporter: hears of each learner's figures.
+    """
+    _validate.at_least("seeds", seeds, 1)
+    reporter = reporter or Reporter()
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1 << 20), seeds)
+    result: dict[str, Any] = {}
+    for name in ("learned", *controls):
+        control = "none" if name == "learned" else name
+        plastic = dataclasses.replace(network, control=control).build(task.spec, seed + 2_000_003)
+        template = plastic.init_theta()
+        checked = template if theta is None else parameters.check_theta(theta, template)
+        result[name] = figures_of(Lifetime(plastic, task), checked, keys)
+        reporter.figures(name, result[name])
+    if with_baselines:
+        for name, job in baselines(task).items():
+            result[name] = summary(job(keys))
+            reporter.figures(name, result[name])
+    return result
