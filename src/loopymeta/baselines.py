@@ -34,7 +34,7 @@ def _learner(make: Callable[[Task], Learner], task: Task) -> Job:
 def _lstm(task: Task) -> Learner:
     from loopymeta.learners.recurrent import OnlineRNN
 
-    return OnlineRNN.for_task(task)
+    return OnlineRNN.for_spec(task.spec)
 
 
 def _reservoir(task: Task) -> Learner:

@@ -175,7 +175,7 @@ class OuterConfig:
     window: int = 100
     """Persistent: symbols lived in a generation."""
     chunk: int | None = None
-    """Candidates lived at a time (bounds the memory); unset, all."""
+    """Candidates lived at a time (bounds the memory); unset, as many as fit a CPU's cache, or all."""
     devices: int | None = None
     """Devices that share the candidates; unset, one on a GPU or TPU, every core on a CPU."""
 

@@ -179,7 +179,8 @@ def as_general(rule: Rule, terms: Sequence[str] = NAMED_TERMS) -> tuple[GeneralH
 
     Args:
       rule: Hebb, AntiHebb, Oja, Covariance, BCM (undivided), HPCA, ABCD, ThreeFactor, Delta (not
-        normalised), FeedbackAlignment, RFLO or Competitive.
+        normalised), FeedbackAlignment, RFLO (without relays), Competitive, or STDP of one time
+        constant.
       terms: the terms of the form; all that the rule needs must be among them.
 
     Raises:
@@ -194,6 +195,8 @@ def as_general(rule: Rule, terms: Sequence[str] = NAMED_TERMS) -> tuple[GeneralH
     if missing := sorted(coefficients.keys() - set(terms)):
         raise ValueError(f"{type(rule).__name__} needs the term {missing[0]!r}")
     memory = {name: getattr(rule, name) for name in ("tau", "decay") if hasattr(rule, name)}
+    if isinstance(rule, rules.STDP):  # both time constants, where they are equal
+        memory["tau"] = rule.tau_plus
     order = "sanger" if getattr(rule, "order", "") == "sanger" else "all"
     start = tuple(coefficients.get(term, 0.0) for term in terms)
     form = GeneralHebbian(terms=tuple(terms), start=start, order=order, **memory)
@@ -236,7 +239,7 @@ def _coefficients(rule: Rule) -> dict[str, float]:
             return {"pre feedback": eta}
         case rules.FeedbackAlignment():
             return {"pre slope feedback": eta}
-        case rules.RFLO():
+        case rules.RFLO(relays=0):
             return {"filtered feedback": eta}
         case rules.Competitive():
             return {"share pre": eta, "share weight": -eta}

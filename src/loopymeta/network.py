@@ -51,7 +51,7 @@ class Innate:
     recall_gain: float = rate(1.0, "gain of memory-to-hidden synapses")
     return_gain: float = rate(0.1, "gain of output-to-hidden synapses")
     output_gain: float = rate(0.1, "gain of synapses from memory and hidden nodes onto outputs")
-    direct_gain: float = rate(0.0, "standard deviation of synapses from inputs onto outputs")
+    direct_gain: float = rate(0.0, "standard deviation of synapses from inputs and the constant onto outputs")
     memory_input_gain: float = rate(0.5, "standard deviation of input-to-memory synapses")
     memory_bias_gain: float = rate(0.0, "standard deviation of memory nodes' bias")
     memory_gain: float = rate(1.0, "gain of memory-to-memory synapses")
@@ -158,6 +158,7 @@ class LoopyNetwork:
       num_hidden: hidden nodes, memory nodes among them.
       num_outputs: outputs.
       num_edges: edges onto memory nodes, other hidden nodes, and outputs.
+      edge_classes: those of `EDGE_CLASSES` that the graph has.
       rule: the plasticity rule of the synapses onto hidden nodes.
       output_rule: that of the synapses onto outputs (None: the same rule and theta).
       memory_rule: that of the synapses onto memory nodes (None: the same rule and theta); by
@@ -199,6 +200,7 @@ class LoopyNetwork:
     output_rule: Rule | None = None
     memory_rule: Rule | None = Zero()
     num_memory: int = 0
+    edge_classes: tuple[str, ...] = EDGE_CLASSES
     orthogonal: bool = True
     innate: Innate = Innate()
     sharing: str = "shared"
@@ -285,7 +287,12 @@ class LoopyNetwork:
         if (before != before[0]).any():
             raise ValueError("the graphs of a stack must have equally many edges onto each kind")
         memory, hidden = (int(n) for n in before[0])
+        bias = choices.get("bias", True)
+        starts = [num_inputs - bias, num_inputs, *ends, num_nodes]
+        of = lambda nodes: np.searchsorted(starts, np.ravel(nodes), side="right")  # noqa: E731
+        places = np.unique(5 * (of(receivers) - 2) + of(graph.senders))
         return cls(
+            edge_classes=tuple(EDGE_CLASSES[place] for place in places),
             num_inputs=num_inputs,
             num_hidden=num_hidden,
             num_outputs=num_outputs,
@@ -390,19 +397,21 @@ class LoopyNetwork:
 
     def idle(self) -> tuple[str, ...]:
         """Dotted names of the parts of theta that do nothing in this network."""
-        memory, hidden, output = self.num_edges
-        learning = self.num_hidden - self.num_memory
-        without = {
-            "memory_input": not memory,
-            "memory": not memory,
-            "memory_bias": not (memory and self.bias),
-            "bias": not (hidden and self.bias),
-            "input": not hidden,
-            "recall": not (hidden and self.num_memory),
-            "recurrent": not (hidden and learning),
-            "output": not self.num_hidden,
+        gains = {
+            "memory_input_gain": ("input-memory",),
+            "memory_bias_gain": ("bias-memory",),
+            "memory_gain": ("memory-memory",),
+            "input_gain": ("input-hidden",),
+            "bias_gain": ("bias-hidden",),
+            "recall_gain": ("memory-hidden",),
+            "recurrent_gain": ("hidden-hidden", "hidden-memory"),
+            "return_gain": ("output-hidden", "output-memory"),
+            "output_gain": ("memory-output", "hidden-output", "output-output"),
+            "direct_gain": ("input-output", "bias-output"),
         }
-        idle = [f"innate.{name}_gain" for name, unused in without.items() if unused]
+        present = set(self.edge_classes)
+        idle = [f"innate.{name}" for name, classes in gains.items() if not present & set(classes)]
+        learning = self.num_hidden - self.num_memory
         if not self.num_memory:
             idle.append("innate.memory_leak")
         if not learning:
@@ -523,7 +532,7 @@ class LoopyNetwork:
             is_bias = self.bias & (senders == self.num_inputs - 1)
             gain = gains[jnp.where(is_bias, 4, kind)]
         else:
-            scale = jnp.where(kind == 0, 1.0, scale)
+            scale = jnp.where(kind == 0, 1.0, scale)  # kind 0 counts the constant input too
             gain = jnp.stack([innate["output_gain"], innate["direct_gain"]])[(kind == 0).astype(int)]
         spread = normal * scale
         if which == MEMORY and self.orthogonal and self.num_memory:
@@ -956,16 +965,11 @@ class LoopyNetwork:
                     name = f"onto {kind}, type {owner}"
                     if self.sharing == "per_class":
                         name = EDGE_CLASSES[5 * b + owner]
-                        if not self._class_exists(owner):
+                        if name not in self.edge_classes:
                             continue
                     one = jax.tree.map(lambda x, at=first + owner: x[at], theta[part])
                     blocks.append((name, rule.formula(one)))
         return "\n".join(f"[{name}]\n{text}" for name, text in blocks)
-
-    def _class_exists(self, sender: int) -> bool:
-        """Whether there are senders of a kind (an index into `NODE_KINDS`)."""
-        learning = self.num_hidden - self.num_memory
-        return bool((self.num_stimuli, self.bias, self.num_memory, learning, True)[sender])
 
     def edge_values(self, graph: Graph | Wiring, values: Bundles) -> Array:
         """Per-synapse values (weights, a trace) in the graph's edge order: [E, ...]."""

@@ -53,6 +53,14 @@ def _associative(**choices: object) -> NetworkConfig:
     )
 
 
+# What a short lifetime cannot tell about a long one: how the rate falls, and over how long moments
+# are averaged.
+_SCHEDULE = tuple(
+    f"{part}.{name}"
+    for part in ("rule", "output_rule")
+    for name in ("beta1", "beta2", "eps", "horizon", "power", "rule")
+)
+
 _STEADY = ("rule.rule", "output_rule.rule", "rule.eps", "output_rule.eps", "rule.power",
            "output_rule.power")
 
@@ -75,7 +83,7 @@ def names() -> TrainConfig:
     rates = {"eps": 1e-8, "beta2": 0.9999, "momentum": False, "horizon": 0.1}
     return TrainConfig(
         task=Names(held_out="test"),
-        train_task=Names(symbols=16_000, held_out="train", held_out_symbols=4_000),
+        train_task=Names(symbols=12_000, held_out="train", held_out_symbols=3_000),
         network=NetworkConfig(
             num_hidden=256,
             activation="silu",
@@ -84,9 +92,15 @@ def names() -> TrainConfig:
             output_rule=RunningScale(rule=Delta(eta=1.0, normalised=False), eta=1e-3, **rates),
             innate=Innate(input_gain=1.0, bias_gain=0.0, output_gain=0.7, leak_low=0.5),
         ),
-        outer=OuterConfig(generations=12, population_size=16, lifetimes=2, frozen=_STEADY),
+        outer=OuterConfig(
+            generations=14,
+            population_size=15,
+            lifetimes=2,
+            elites=2,
+            frozen=_SCHEDULE,
+        ),
         objective="held_out_nats",
-        select=4,
+        select=2,
         report=3,
     )
 

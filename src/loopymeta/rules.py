@@ -796,13 +796,21 @@ class RunningScale(Wrapper):
         start2 = -jnp.expm1(age * jnp.log(beta2 + 1e-12))
         past = jnp.log1p(synapse.life / (theta["horizon"] + 1e-9))
         rate_now = theta["eta"] * jnp.exp(-theta["power"] * past)
-        root = jnp.sqrt(square / start2 + 1e-30)  # never the gradient of sqrt at 0
+        # One division a synapse: by the root; that by the correction is one for all synapses.
+        root = jnp.sqrt(square * (1 / start2) + 1e-30)  # never the gradient of sqrt at 0
         new = {"square": square, "rule": inner}
         if self.momentum:
             mean = beta1 * trace["mean"] + (1 - beta1) * g
             new["mean"] = mean
             g = mean / -jnp.expm1(age * jnp.log(beta1 + 1e-12))
         return rate_now / (root + theta["eps"]) * g, new
+
+    def formula(self, theta=None):
+        shown = super().formula(theta)
+        if self.momentum:
+            return shown
+        lines = [line for line in shown.split("\n") if not line.startswith("mean <-")]
+        return "\n".join([lines[0].replace("mean", "inner", 1), *lines[1:]])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -879,7 +887,8 @@ class Normalised(Wrapper):
 
     def __post_init__(self):
         super().__post_init__()
-        _validate.choice("order", self.order, (1, 2))
+        if self.order not in (1, 2):
+            raise ValueError(f"order must be 1 or 2, got {self.order!r}")
 
     @property
     def needs(self):

@@ -233,18 +233,10 @@ def live_on(
     num = keys.shape[0]
     each = math.ceil(num / devices)
     padded = jnp.concatenate([keys, jnp.broadcast_to(keys[-1:], (each * devices - num,))])
-    network = getattr(lifetime.learner, "network", None)
-    synapses = sum(network.num_edges) if network is not None else 1 << 18
-    batch = max(1, min(each, (1 << 20) // max(synapses, 1)))
 
     def part(keys: Array, thetas: Theta) -> Any:
-        return jax.lax.map(
-            lambda key: jax.tree.map(
-                lambda x: x[:, 0], evaluate(lifetime, thetas, key[None])
-            ),
-            keys,
-            batch_size=batch,
-        )
+        result = evaluate(lifetime, thetas, keys)
+        return jax.tree.map(lambda x: jnp.moveaxis(x, 0, 1), result)
 
     mesh = jax.sharding.Mesh(jax.devices()[:devices], ("lifetimes",))
     spec, whole = jax.sharding.PartitionSpec("lifetimes"), jax.sharding.PartitionSpec()

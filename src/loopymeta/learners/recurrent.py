@@ -191,7 +191,7 @@ class OnlineRNN:
 
     @staticmethod
     def _read(weight: Any, hidden: Array) -> Array:
-        """Predictions from outputs of the last layer: [..., width] -> [..., O]."""
+        """The prediction from the output of the last layer: [width] -> [O]."""
         return hidden @ weight["readout"]["kernel"] + weight["readout"]["bias"]
 
     # --- learning --------------------------------------------------------------------------------
@@ -223,7 +223,8 @@ class OnlineRNN:
 
         start = jax.tree.map(lambda x: x[0], window.activity)
         _, hidden = jax.lax.scan(advance, start, window)
-        losses, _ = symbol_loss(self._read(weight, hidden).T, window.target.T, self.loss)
+        prediction = jax.vmap(lambda h: self._read(weight, h))(hidden)
+        losses, _ = symbol_loss(prediction.T, window.target.T, self.loss)
         return (losses * window.taught).sum() / jnp.maximum(window.taught.sum(), 1.0)
 
     def _update(self, theta: Theta, state: RNNState) -> RNNState:
@@ -291,10 +292,12 @@ class OnlineRNN:
         activity, hidden = self._advance(state.weight, state.activity, stimulus)
         prediction = self._read(state.weight, hidden)
         plastic = jnp.asarray(teaching.plastic) > 0
+        taught = jnp.asarray(teaching.taught, prediction.dtype)
         entry = Window(
             stimulus=stimulus,
-            target=teaching.target,
-            taught=jnp.asarray(teaching.taught, prediction.dtype),
+            # What is not taught is not stored: it may be anything, nan too.
+            target=jnp.where(taught > 0, teaching.target, 0.0),
+            taught=taught,
             resumed=((state.count == 0) | ~state.learning).astype(prediction.dtype),
             activity=state.activity,
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from loopymeta import _validate
-from loopymeta.graph import make_graphs
+from loopymeta.graph import Connectivity, make_graphs
 from loopymeta.lifetime import Plastic
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
 from loopymeta.tasks.base import Spec
+from loopymeta.written import Written
 
 
 def reservoir(
@@ -16,25 +17,25 @@ def reservoir(
     num_hidden: int = 512,
     gain: float = 1.3,
     input_gain: float = 1.0,
-    rule: Rule = Delta(),
-    connectivity: str = "complete",
+    rule: Rule | None = None,
+    connectivity: str | Connectivity = "complete",
     degree: float | None = None,
     num_graphs: int = 1,
     seed: int = 0,
 ) -> Plastic:
     """A loopy network of memory nodes alone: nothing learns but the synapses onto outputs.
 
-    Hidden nodes are h <- tanh(W h + V x), W and V random and fixed; outputs read them, the stimulus
+    Hidden nodes are h <- tanh(W h + V x), W and V random and fixed. Outputs read them, the stimulus
     and the constant input, and learn by the normalised delta rule (Jaeger, 2001; Widrow and Hoff,
     1960). What a rule for hidden synapses is worth is what it is better by than this.
 
     Args:
-      spec: of the task: its sizes and loss.
+      spec: of the task: its sizes, its loss, and its length as the lifespan.
       num_hidden: hidden nodes.
-      gain: of the recurrent synapses, about their spectral radius: their weights are normal with
-        standard deviation gain / sqrt(edges into a node).
+      gain: of the recurrent synapses, about their spectral radius: weights are normal with standard
+        deviation gain / sqrt(edges into a node from hidden nodes).
       input_gain: standard deviation of the synapses from inputs.
-      eta: part of the output error that one lesson removes.
+      rule: of the synapses onto outputs; None: `Delta` ().
       connectivity: who sends to whom among hidden nodes; see `loopymeta.graph.make_graph`.
       degree: mean edges into a hidden node from hidden nodes; not for ``complete``.
       num_graphs: graphs in the stack that a newborn's key chooses from. Weights are drawn afresh at
@@ -42,7 +43,7 @@ def reservoir(
       seed: of the graphs.
 
     Returns:
-      The learner. Its theta is that of any network, so that all of these gains can be searched.
+      The learner. Its theta is that of any network, so that gains and rates can be searched.
 
     Raises:
       ValueError, TypeError: for sizes or numbers that cannot be.
@@ -70,7 +71,7 @@ def reservoir(
         num_inputs=num_inputs,
         num_hidden=num_hidden,
         num_outputs=spec.num_outputs,
-        output_rule=rule,
+        output_rule=Delta() if rule is None else rule,
         num_memory=num_hidden,
         orthogonal=False,
         innate=innate,
@@ -79,3 +80,16 @@ def reservoir(
         lifespan=float(spec.length),
     )
     return Plastic(network, graphs)
+
+
+def decaying_delta(eta: float = 1.0, horizon: float = 0.1, eps: float = 0.1) -> Rule:
+    """The normalised delta rule with a rate that falls: eta / (1 + life / horizon).
+
+    ``horizon`` is the part of the lifespan after which the rate is halved (Robbins and Monro,
+    1951); the network knows its lifespan from the task.
+
+    >>> print(decaying_delta())
+    change = 1 * pre * feedback / (0.1 + energy) / (1 + life / 0.1)
+    """
+    expression = "eta * pre * feedback / (eps + energy) / (1 + life / horizon)"
+    return Written(expression, eta=eta, eps=eps, horizon=horizon)
