@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-# Before jax is imported: a machine of two devices, to test what is shared out over devices.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=2"
-).strip()
+# Before jax is imported: a machine of two devices, to test what is shared out over devices; and
+# little optimisation, since tests compile much and compute little.
+_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"{_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import hypothesis
 import jax

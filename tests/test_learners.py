@@ -12,10 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from loopymeta.learners import OnlineRNN, reservoir
+from loopymeta.learners import LEARNING_RATES, OnlineRNN, decaying_delta, reservoir
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.network import Teaching
 from loopymeta.parameters import from_search, to_search
+from loopymeta.rules import Delta
 from loopymeta.tasks import Caesar, Reversal, Spec
 from loopymeta.tasks.base import FREEZE, stream_episode
 
@@ -103,6 +104,13 @@ def test_theta_goes_to_the_search_space_and_back():
         np.testing.assert_allclose(back[name], theta[name], rtol=1e-5)
 
 
+@pytest.mark.parametrize(("cell", "rate"), LEARNING_RATES.items())
+def test_every_cell_has_its_own_learning_rate(cell, rate):
+    assert float(small(cell=cell).init_theta()["learning_rate"]) == pytest.approx(rate)
+    theta = small(cell=cell, learning_rate=0.3).init_theta()
+    assert float(theta["learning_rate"]) == pytest.approx(0.3)
+
+
 def test_for_spec_takes_sizes_loss_and_lifespan():
     spec = Spec(num_inputs=3, num_outputs=2, length=77, loss="squared_error")
     learner = OnlineRNN.for_spec(spec, cell="gru")
@@ -157,7 +165,9 @@ def test_predicts_before_it_is_taught(cell):
 )
 def test_a_window_is_one_step_along_its_gradient(cell, loss, num_layers):
     """Plain descent: the change of weights is the gradient of the losses that were lived."""
-    learner = small(cell=cell, loss=loss, num_layers=num_layers, optimizer="sgd", window=6)
+    learner = small(
+        cell=cell, loss=loss, num_layers=num_layers, optimizer="sgd", window=6, learning_rate=0.02
+    )
     symbols = [symbol(k, taught=float(k % 3 != 1)) for k in range(12)]
     states, _ = live_symbols(learner, symbols)
 
@@ -249,7 +259,7 @@ def test_frozen_symbols_change_no_weight_but_the_activity_goes_on():
 
 def test_a_window_goes_on_after_frozen_symbols():
     """The gradient does not flow through them, but starts again from the activity they left."""
-    learner = small(optimizer="sgd")
+    learner = small(optimizer="sgd", learning_rate=0.02)
     symbols = [symbol(0), symbol(1), symbol(2, plastic=0.0), symbol(3), symbol(4)]
     states, _ = live_symbols(learner, symbols)
 
@@ -320,12 +330,13 @@ def test_vmap_is_a_loop():
     theta = learner.init_theta()
     keys = jax.random.split(jax.random.key(0), 3)
     together = jax.jit(jax.vmap(lifetime, in_axes=(None, 0)))(theta, keys)[0]
-    apart = [jax.jit(lifetime)(theta, key)[0] for key in keys]
+    alone = jax.jit(lifetime)
+    apart = [alone(theta, key)[0] for key in keys]
     np.testing.assert_allclose(together, jnp.stack(apart), rtol=1e-4)
     rates = jnp.array([0.001, 0.01, 0.1])
-    thetas = {"learning_rate": rates, "horizon": jnp.full(3, 0.1)}
+    thetas = {"learning_rate": rates, "horizon": jnp.full(3, learner.horizon)}
     together = jax.jit(lifetime.population)(thetas, keys[0])[0]
-    apart = [jax.jit(lifetime)(theta | {"learning_rate": rate}, keys[0])[0] for rate in rates]
+    apart = [alone(theta | {"learning_rate": rate}, keys[0])[0] for rate in rates]
     np.testing.assert_allclose(together, jnp.stack(apart), rtol=1e-4)
     assert len({float(loss) for loss in together}) == 3
 
@@ -388,8 +399,26 @@ def test_reservoir_recalls_a_symbol():
     lifetime = Lifetime(reservoir(task.spec, num_hidden=128), task)
     _, metrics = jax.jit(lifetime)(lifetime.init_theta(), jax.random.key(0))
     assert float(metrics["recall"]) > 0.6  # 1 / 7 by guessing
-    stack = reservoir(task.spec, num_hidden=128, connectivity="fixed_in_degree", degree=8)
-    assert stack.network.num_edges[0] == 128 * (8 + task.spec.num_inputs + 1)
+
+
+def test_a_sparse_reservoir():
+    spec = Reversal(n=2).spec
+    stack = reservoir(spec, num_hidden=128, connectivity="fixed_in_degree", degree=8)
+    assert stack.network.num_edges[0] == 128 * (8 + spec.num_inputs + 1)
+
+
+def test_decaying_delta_is_delta_at_birth_and_falls():
+    choices = {"num_hidden": 8, "seed": 1}
+    spec = dataclasses.replace(SPEC, length=10)
+    changes = []
+    for rule in (Delta(eta=1.0), decaying_delta(1.0, horizon=0.1)):
+        states, _ = live_symbols(reservoir(spec, rule=rule, **choices), [symbol(0), symbol(1)])
+        weights = [state.network.weight.output for state in states]
+        changes.append([b - a for a, b in zip(weights, weights[1:], strict=False)])
+    (first, second), (decayed_first, decayed_second) = changes
+    np.testing.assert_allclose(decayed_first, first, atol=1e-6)
+    # One tick of ten has passed: the part of the lifespan after which the rate is halved.
+    np.testing.assert_allclose(decayed_second, second / 2, atol=1e-6)
 
 
 def test_freeze_holds_the_reservoir_too():

@@ -10,7 +10,8 @@ Axis letters: N nodes (inputs, hidden, outputs, in this order), E edges, I input
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -149,6 +150,17 @@ _ELEMENTWISE: dict[str, Callable[[Array], Array]] = {
 ACTIVATIONS = (*_ELEMENTWISE, "k_winners", "softmax")
 
 
+def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, ...]:
+    """Whether the receivers of each bundle have equally many edges: [E] or a stack [G, E].
+
+    ``starts`` are the bundles' first nodes, and the end.
+    """
+    rows = np.atleast_2d(np.asarray(receivers))
+    degrees = np.stack([np.bincount(row, minlength=starts[-1]) for row in rows])
+    parts = [degrees[:, a:b] for a, b in itertools.pairwise(starts)]
+    return tuple(bool((part == part[:1, :1]).all()) for part in parts)
+
+
 @dataclasses.dataclass(frozen=True)
 class LoopyNetwork:
     """The static part of a network: sizes, rule and choices. Build it with `for_graph`.
@@ -158,6 +170,8 @@ class LoopyNetwork:
       num_hidden: hidden nodes, memory nodes among them.
       num_outputs: outputs.
       num_edges: edges onto memory nodes, other hidden nodes, and outputs.
+      even: whether all memory nodes, all other hidden nodes, all outputs have equally many incoming
+        edges, which is faster in a sparse layout.
       edge_classes: those of `EDGE_CLASSES` that the graph has.
       rule: the plasticity rule of the synapses onto hidden nodes.
       output_rule: that of the synapses onto outputs (None: the same rule and theta).
@@ -200,6 +214,7 @@ class LoopyNetwork:
     output_rule: Rule | None = None
     memory_rule: Rule | None = Zero()
     num_memory: int = 0
+    even: tuple[bool, bool, bool] = (False, False, False)
     edge_classes: tuple[str, ...] = EDGE_CLASSES
     orthogonal: bool = True
     innate: Innate = Innate()
@@ -292,6 +307,7 @@ class LoopyNetwork:
         of = lambda nodes: np.searchsorted(starts, np.ravel(nodes), side="right")  # noqa: E731
         places = np.unique(5 * (of(receivers) - 2) + of(graph.senders))
         return cls(
+            even=_even(receivers, (num_inputs, *ends, num_nodes)),
             edge_classes=tuple(EDGE_CLASSES[place] for place in places),
             num_inputs=num_inputs,
             num_hidden=num_hidden,
@@ -317,18 +333,17 @@ class LoopyNetwork:
     def layouts(self) -> Bundles:
         """The layouts of the three bundles."""
 
-        def layout(first: int, receivers: int, edges: int) -> Layout:
+        def layout(first: int, receivers: int, edges: int, even: bool) -> Layout:
             possible = max(receivers * self.num_nodes, 1)
             dense = self.layout == "dense" or (
                 self.layout == "auto" and edges / possible >= DENSE_FROM
             )
-            return Layout(dense, first, receivers, self.num_nodes, edges)
+            return Layout(dense, first, receivers, self.num_nodes, edges, even)
 
         a, b, c, _ = self._starts
         sizes = (b - a, c - b, self.num_outputs)
-        return Bundles(
-            *(layout(*each) for each in zip((a, b, c), sizes, self.num_edges, strict=True))
-        )
+        each = zip((a, b, c), sizes, self.num_edges, self.even, strict=True)
+        return Bundles(*(layout(*bundle) for bundle in each))
 
     @property
     def _starts(self) -> tuple[int, int, int, int]:
@@ -467,6 +482,7 @@ class LoopyNetwork:
 
     def wire(self, graph: Graph, key: Array | None = None) -> Wiring:
         """Makes a graph ready; ``key`` is used by the ``shuffled`` control only."""
+        self._check_even(graph)
         ends = np.cumsum((0, *self.num_edges))
         parts = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
         wires = Bundles(
@@ -486,6 +502,22 @@ class LoopyNetwork:
                 )
             )
         return Wiring(wires, index, permutation)
+
+    def _check_even(self, graph: Graph) -> None:
+        """Refuses a graph less even than the one the network was built for (unless traced)."""
+        if isinstance(graph.receivers, jax.core.Tracer):
+            return
+        for kind, wanted, found in zip(
+            ("memory nodes", "hidden nodes", "outputs"),
+            self.even,
+            _even(graph.receivers, self._starts),
+            strict=True,
+        ):
+            if wanted and not found:
+                raise ValueError(
+                    f"the graph must give all {kind} equally many incoming edges, as the one that "
+                    "the network was built for; build it with for_graph on a stack of both"
+                )
 
     def _orthogonal(self, wires: Wires, weight: Array) -> Array:
         """Edge weights [E] with those among memory nodes as orthogonal as their graph allows.

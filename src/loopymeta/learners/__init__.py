@@ -1,6 +1,6 @@
 """Learners to compare plastic networks with; all live the same lifetimes."""
 
-from loopymeta.learners.recurrent import OnlineRNN, RNNState, Window
-from loopymeta.learners.reservoir import reservoir
+from loopymeta.learners.recurrent import LEARNING_RATES, OnlineRNN, RNNState, Window
+from loopymeta.learners.reservoir import decaying_delta, reservoir
 
-__all__ = ["OnlineRNN", "RNNState", "Window", "reservoir"]
+__all__ = ["LEARNING_RATES", "OnlineRNN", "RNNState", "Window", "decaying_delta", "reservoir"]

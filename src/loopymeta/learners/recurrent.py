@@ -16,10 +16,11 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
-from loopymeta.parameters import Theta, check_parameters, defaults, rate, spaces
+from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Spec
 
-CELLS = ("lstm", "gru", "elman")
+LEARNING_RATES = {"lstm": 0.03, "gru": 0.01, "elman": 0.005}
+"""Of Adam, by cell: those that predict names best (docs/baselines.md)."""
 OPTIMIZERS = ("adam", "rmsprop", "adadelta", "momentum", "sgd")
 _LSTM_FORGET_BIAS = 1.0  # remember by default (Jozefowicz, Zaremba and Sutskever, 2015)
 
@@ -79,9 +80,13 @@ class OnlineRNN:
     symbol changes nothing. While ``teaching.plastic`` is 0 the activity goes on, but symbols enter
     no window and no weight changes; other values of ``plastic`` are all taken as 1.
 
-    Theta is ``{"learning_rate", "horizon"}``. The defaults are those that predict names best (tuned
-    on part of the training names only: see docs/baselines.md); tune them before you claim anything
-    on another task.
+    Theta is ``{"learning_rate", "horizon"}``. The defaults are tuned on names, without the test
+    names (docs/baselines.md); tune them before you claim anything on another task.
+
+    References: Williams and Peng (1990); Hochreiter and Schmidhuber (1997); Kingma and Ba (2015).
+
+    Raises:
+      ValueError, TypeError: for choices that are unknown and numbers that cannot be.
 
     >>> from loopymeta import tasks
     >>> learner = OnlineRNN.for_spec(tasks.Caesar().spec, width=32)
@@ -103,13 +108,15 @@ class OnlineRNN:
     """Layers of cells, each reading the one below; the last is read out."""
     window: int = 16
     """Symbols between updates, which are also those that the gradient flows back through."""
-    learning_rate: float = rate(0.01, "step size of the optimiser at birth")
-    horizon: float = rate(0.1, "part of the lifespan after which the learning rate is halved")
+    learning_rate: float | None = None
+    """Step size of the optimiser at birth; None: that of `LEARNING_RATES` for the cell."""
+    horizon: float = 0.1
+    """Part of the lifespan after which the learning rate is halved."""
     lifespan: float = 10000.0
     """Symbols that the network expects to live."""
     optimizer: str = "adam"
-    """``adam``, ``rmsprop``, ``adadelta``, ``momentum`` (0.9) or ``sgd``."""
-    momentum: float = 0.9
+    """``adam``, ``rmsprop``, ``adadelta``, ``momentum`` or ``sgd``."""
+    momentum: float = 0.5
     """Decay of the mean gradient (adam, momentum)."""
     memory: float = 0.999
     """Decay of the mean squared gradient (adam, rmsprop, adadelta)."""
@@ -120,14 +127,15 @@ class OnlineRNN:
         for name in ("num_inputs", "num_outputs", "width", "num_layers", "window"):
             _validate.at_least(name, getattr(self, name), 1)
         _validate.choice("loss", self.loss, ("cross_entropy", "squared_error"))
-        _validate.choice("cell", self.cell, CELLS)
+        _validate.choice("cell", self.cell, LEARNING_RATES)
         _validate.choice("optimizer", self.optimizer, OPTIMIZERS)
         _validate.positive("lifespan", self.lifespan)
         for name in ("momentum", "memory"):
             _validate.between(name, getattr(self, name), 0, 1)
         _validate.at_least("clip", self.clip, 0, whole=False)
-        check_parameters(self)
         _validate.positive("horizon", self.horizon)
+        if self.learning_rate is not None:
+            _validate.positive("learning_rate", self.learning_rate)
 
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> OnlineRNN:
@@ -144,11 +152,12 @@ class OnlineRNN:
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """``{"learning_rate", "horizon"}``, in natural units."""
-        return defaults(self)
+        rate = LEARNING_RATES[self.cell] if self.learning_rate is None else self.learning_rate
+        return {"learning_rate": jnp.asarray(rate), "horizon": jnp.asarray(float(self.horizon))}
 
     def space(self) -> Any:
         """The search space of each leaf of theta: both on a logarithmic scale."""
-        return spaces(self)
+        return {"learning_rate": Space("log"), "horizon": Space("log")}
 
     # --- the network -----------------------------------------------------------------------------
 
@@ -291,7 +300,7 @@ class OnlineRNN:
         """One symbol: (state, prediction [O], 1 tick)."""
         activity, hidden = self._advance(state.weight, state.activity, stimulus)
         prediction = self._read(state.weight, hidden)
-        plastic = jnp.asarray(teaching.plastic) > 0
+        plastic = jnp.asarray(jnp.asarray(teaching.plastic) > 0, bool)
         taught = jnp.asarray(teaching.taught, prediction.dtype)
         entry = Window(
             stimulus=stimulus,
