@@ -42,7 +42,8 @@ def words(figure: Figure) -> str:
 def overlapping(figure: Figure, texts) -> list[tuple[str, str]]:
     """Pairs of texts that lie on one another."""
     figure.draw_without_rendering()
-    boxes = [(t.get_text(), t.get_window_extent()) for t in texts if t.get_text().strip()]
+    extent = matplotlib.text.Text.get_window_extent  # an annotation's own counts its line too
+    boxes = [(t.get_text(), extent(t)) for t in texts if t.get_text().strip()]
     return [
         (a, b)
         for i, (a, box) in enumerate(boxes)
@@ -220,7 +221,8 @@ def test_running_scale_is_drawn_in_the_middle_of_a_life():
     side = np.linspace(-1, 1, 120)
     product = np.outer(side, side)
     expected = 0.01 * product / np.sqrt((product**2).mean())
-    np.testing.assert_allclose(change, expected, rtol=2e-3, atol=1e-6)
+    # The change of this very tick is a thousandth of its own mean square: at most 9/2 thousandths.
+    np.testing.assert_allclose(change, expected, rtol=5e-3, atol=1e-6)
 
 
 @pytest.mark.parametrize(

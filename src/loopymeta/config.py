@@ -14,9 +14,11 @@ from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
-from loopymeta.tasks.base import Spec, Task
+from loopymeta.tasks.base import Spec
 
 T = TypeVar("T")
+
+Control = Literal["none", "frozen", "shuffled", "zero"]
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class NetworkConfig:
     """Temperature of a soft competition; 0: winners take all."""
     layout: Literal["auto", "dense", "sparse"] = "auto"
     """How synapses lie in memory; the numbers are the same."""
-    control: Literal["none", "frozen", "shuffled", "zero"] = "none"
+    control: Control = "none"
     """A control instead of the learning network."""
     innate: Innate = field(default_factory=Innate)
     """What the networks are born with."""
@@ -262,7 +264,7 @@ class TrainConfig(Generic[T]):
         _validate.at_least("select", self.select, 0)
         _validate.at_least("report", self.report, 1)
 
-    def lifetime(self, task: Task | None = None, control: str = "none") -> Lifetime:
+    def lifetime(self, task: Any = None, control: Control = "none") -> Lifetime:
         """A lifetime of the run's networks on a task (default: the one of the outer loop)."""
         task = self.train_task if task is None else task
         network = dataclasses.replace(self.network, control=control)

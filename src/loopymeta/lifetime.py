@@ -190,8 +190,8 @@ class Lifetime:
 
     def space(self) -> Any:
         """The search space of theta (leaves without one are searched as they are)."""
-        space = getattr(self.learner, "network", self.learner)
-        return space.space()
+        owner: Any = getattr(self.learner, "network", self.learner)
+        return owner.space()
 
     def start(self, theta: Theta, key: Array) -> tuple[State, Episode]:
         """A newborn and the whole of what it will live through."""

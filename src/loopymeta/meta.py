@@ -265,7 +265,7 @@ class Problem:
         kept = [jnp.ravel(x) for x, use in zip(leaves, self._searched(), strict=True) if use]
         if not kept:
             raise ValueError("nothing is left to search: every part of theta is frozen")
-        return jnp.concatenate(kept)
+        return jnp.asarray(jnp.concatenate(kept))
 
     def theta_at(self, coordinates: Array) -> Theta:
         """Natural theta of one point [D]."""
@@ -490,7 +490,7 @@ class _Descent:
         updates, inner = optimizer(self.optimizer, self.learning_rate).update(
             gradient, state.optimizer, state.center
         )
-        center = optax.apply_updates(state.center, updates)
+        center: Any = optax.apply_updates(state.center, updates)
         row = _summary(losses[0], losses[0].mean(), elites, metrics["nonfinite"][0])
         row |= {"gradient_norm": jnp.linalg.norm(gradient), "skipped": (~finite).astype(float)}
         return GradientState(center, inner, elites, state.generation + 1), row | extra
@@ -674,7 +674,7 @@ class Persistent:
         updates, inner = optimizer(self.optimizer, self.learning_rate).update(
             gradient, state.optimizer, state.center
         )
-        center = optax.apply_updates(state.center, updates)
+        center: Any = optax.apply_updates(state.center, updates)
         place = state.place + self.window
         reborn = (place >= self._life.task.spec.length) | ~good
         keys = jax.random.split(key_born, pairs)

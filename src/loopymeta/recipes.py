@@ -30,7 +30,7 @@ def memorize() -> TrainConfig:
     )
 
 
-def _associative(**choices: object) -> NetworkConfig:
+def _associative() -> NetworkConfig:
     """A fixed near-linear memory, and plastic hidden nodes that learn to read it."""
     return NetworkConfig(
         num_memory=128,
@@ -49,7 +49,6 @@ def _associative(**choices: object) -> NetworkConfig:
             bias_gain=0.05,
             output_gain=0.0,
         ),
-        **choices,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from typing import Any
 
 from loopymeta import _validate
 from loopymeta.registry import RULES, WRAPPERS
@@ -48,7 +49,7 @@ def _rule(node: ast.expr, text: str) -> Rule:
         raise _validate.unknown("rule", name, _KNOWN)
     cls = _KNOWN[name]
     fields = [field.name for field in dataclasses.fields(cls)]
-    values = {}
+    values: dict[str, Any] = {}
     if len(call.args) > 1:
         raise ValueError(f"{name} takes one argument without a name at most, in {text!r}")
     if call.args:

@@ -103,6 +103,7 @@ def synapse(**fields: Any) -> Synapse:
     return Synapse(**{**blank, **fields})
 
 
+@dataclasses.dataclass(frozen=True)
 class Rule:
     """What every rule has; a rule of your own derives from this and defines `update`.
 

@@ -9,6 +9,7 @@ report is chosen, and lifetimes on which it is reported.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import time
@@ -21,7 +22,7 @@ import numpy as np
 from loopymeta import _validate, parameters, registry, runs
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
-from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
+from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.lifetime import Lifetime
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
@@ -32,7 +33,7 @@ from loopymeta.tasks.base import Task
 
 RULE_FORMAT = "loopymeta-rule"
 RULE_VERSION = 1
-CONTROLS = ("frozen", "shuffled", "zero")
+CONTROLS: tuple[Control, ...] = ("frozen", "shuffled", "zero")
 
 CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innate)
 
@@ -269,6 +270,12 @@ def figures_of(lifetime: Lifetime, theta: Theta, keys: Array) -> dict[str, dict[
     return summary({name: values[0] for name, values in metrics.items()})
 
 
+def _control_figures(
+    config: TrainConfig, control: Control, theta: Theta, keys: Array
+) -> dict[str, dict[str, Any]]:
+    return figures_of(config.lifetime(config.task, control), theta, keys)
+
+
 def _report(
     run: Run, config: TrainConfig, start: Theta, theta: Theta, reporter: Reporter
 ) -> dict[str, Any]:
@@ -280,9 +287,7 @@ def _report(
     }
     if config.controls:
         for control in CONTROLS:
-            jobs[control] = lambda c=control: figures_of(
-                config.lifetime(config.task, c), theta, keys
-            )
+            jobs[control] = functools.partial(_control_figures, config, control, theta, keys)
         jobs["untrained"] = lambda: figures_of(config.lifetime(config.task), start, keys)
     if config.baselines:
         for name, job in baselines(config.task).items():
@@ -332,7 +337,7 @@ def _draw(run: Run, reporter: Reporter) -> None:
 
 def write_rule(run: Run, config: TrainConfig, theta: Theta) -> None:
     """rule.json: the networks' configuration and the meta-parameters found, with the formula."""
-    network = config.lifetime(config.task).learner.network
+    network = config.network.build(config.task.spec).network
     run.write_json(
         "rule.json",
         {
@@ -378,7 +383,7 @@ def evaluate_rule(
     *,
     seeds: int = 8,
     seed: int = 0,
-    controls: Iterable[str] = CONTROLS,
+    controls: Iterable[Control] = CONTROLS,
     with_baselines: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -398,8 +403,8 @@ def evaluate_rule(
     reporter = reporter or Reporter()
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1 << 20), seeds)
     result: dict[str, Any] = {}
-    for name in ("learned", *controls):
-        control = "none" if name == "learned" else name
+    everyone: list[tuple[str, Control]] = [("learned", "none"), *((c, c) for c in controls)]
+    for name, control in everyone:
         plastic = dataclasses.replace(network, control=control).build(task.spec, seed + 2_000_003)
         template = plastic.init_theta()
         checked = template if theta is None else parameters.check_theta(theta, template)

@@ -62,7 +62,8 @@ class _Parser:
             if not found:
                 at += len(text[at:]) - len(text[at:].lstrip())
                 raise self._error(f"a number, a name or an operator, got {text[at]!r}", at)
-            self.tokens.append((found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)))
+            kind = str(found.lastgroup)
+            self.tokens.append((kind, found[kind], found.start(kind)))
             at = found.end()
         self.tokens.append(("end", "the end", len(text)))
 
