@@ -350,7 +350,7 @@ def test_recall_by_presentation(tmp_path):
         "chance",
     }
     assert not overlapping(figure, axes.texts)
-    assert "± spread over 4 seeds" in words(figure)
+    assert "± spread over 4 seeds." in words(figure)
     png(figure, tmp_path)
 
 
@@ -362,6 +362,22 @@ def test_results_may_be_flat_bare_or_per_seed():
     figure = plots.recall_by_presentation(per_seed)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.15, 0.9])
     assert "2 seeds" in words(figure)
+
+
+def test_a_result_says_what_it_is_about():
+    about = {
+        "chance": 0.125,
+        "ceiling": [0.1, 0.9, 1.0],
+        "spread": "standard deviation over lifetimes",
+    }
+    figure = plots.recall_by_presentation({**RECALL["figures"], "about": about})
+    assert {"chance", "ceiling (length unknown)"} <= {t.get_text() for t in figure.axes[0].texts}
+    assert "bands: ± standard deviation over 4 lifetimes." in words(figure)
+
+
+def test_one_seed_has_no_spread():
+    alone = {"learned": {"loss": {"mean": 1.0, "spread": "nan", "seeds": 1, "per_seed": [1.0]}}}
+    assert "±" not in words(plots.ladder(alone, "loss"))
 
 
 def test_recall_curve_counts_sequences(tmp_path):
@@ -669,7 +685,8 @@ def test_training_figures_of_a_whole_run(tmp_path):
     }
     run.write_json("rule.json", {"theta": theta_to_json(theta)})
     result = {name: {"loss": entry(1.0), **metrics} for name, metrics in RECALL["figures"].items()}
-    run.write_json("result.json", {"task": "memorize", **RECALL, "figures": result, "floor": 0.3})
+    about = {"task": "memorize", "chance": 0.25, "floor": 0.3, "ceiling": RECALL["ceiling"]}
+    run.write_json("result.json", {**result, "about": about})
     said = []
     paths = plots.training_figures(run.path, say=said.append)
     assert not said

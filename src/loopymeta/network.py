@@ -592,7 +592,7 @@ class LoopyNetwork:
         # theta have the same leaks.
         learning = self.num_hidden - self.num_memory
         places = jax.random.permutation(key_leak, learning) / max(learning - 1, 1)
-        low, high = jnp.log(innate["leak_low"] + 1e-9), jnp.log(innate["leak_high"] + 1e-9)
+        low, high = (jnp.log(jnp.maximum(innate[f"leak_{end}"], 1e-9)) for end in ("low", "high"))
         leak = jnp.exp(low + (high - low) * places.reshape((-1,) + (1,) * len(lanes)))
         same = jnp.broadcast_to(innate["memory_leak"], (self.num_memory, *lanes))
         leak = jnp.concatenate([same, jnp.broadcast_to(leak, (learning, *lanes))])
@@ -671,8 +671,8 @@ class LoopyNetwork:
                 if layouts[b].num_receivers or b == HIDDEN
             ]
         )
-        if self.noise and key is not None:
-            drive = drive + self.noise * jax.random.normal(key, drive.shape)
+        if self.noise and key is not None:  # the same for every lane
+            drive = drive + self.noise * behind(jax.random.normal(key, drive.shape[:1]), drive)
         value, _ = self._activate(drive)
         hidden = (1 - state.leak) * sent[first:last] + state.leak * value
         heard = sent
@@ -720,6 +720,7 @@ class LoopyNetwork:
         output = state.activity[last:]
         target = behind(jnp.asarray(teaching.target, output.dtype), output)
         taught = jnp.asarray(teaching.taught, output.dtype)
+        target = jnp.where(taught > 0, target, 0.0)  # whatever an untaught target is, even nan
         error = (target - output) * taught
         lanes = output.shape[1:]
         silent = jnp.zeros((self.num_hidden, *lanes))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -38,14 +39,14 @@ ORANGE, SKY, BLACK, GREY, PALE = "#E69F00", "#56B4E9", "#222222", "#767676", "#C
 # What stands beside the learned rule; controls are grey, so these are free of grey.
 _CYCLE = (VERMILLION, GREEN, PURPLE, ORANGE, SKY, BLACK)
 _DASHES = ("--", ":", "-.", (0, (5, 1, 1, 1, 1, 1)))
-_CONTROLS = ("frozen", "shuffled", "zero", "before", "untrained", "initial")
+_CONTROLS = ("frozen", "shuffled", "zero", "before", "untrained")
 _SPOKEN = {
     "learned": "learned rule",
     "frozen": "frozen (no plasticity)",
     "shuffled": "shuffled changes",
     "zero": "zero rule",
     "before": "before training",
-    "initial": "before training",
+    "untrained": "before training",
     "lstm": "LSTM",
     "gru": "GRU",
     "rnn": "RNN",
@@ -201,17 +202,29 @@ def _entry(value: Any, what: str) -> _Entry:
     if spread is None and per_seed is not None and len(per_seed) > 1:
         spread = per_seed.std(0, ddof=1)
     spread = None if spread is None else _numbers(spread, f"{what}.spread")
+    if spread is not None and not np.isfinite(spread).any():  # of a single seed
+        spread = None
     seeds = value.get("seeds", None if per_seed is None else len(per_seed))
     return _Entry(mean, spread, per_seed, seeds)
+
+
+def _named(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The figures of each learner: under ``figures``, or beside ``about``."""
+    return result.get("figures") or {k: v for k, v in result.items() if k != "about"}
+
+
+def _about(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a result says of itself: its task, chance, floor, ceiling."""
+    about = result.get("about", result)
+    return about if isinstance(about, Mapping) else {}
 
 
 def _read(result: Any, metric: str) -> dict[str, _Entry]:
     """The entries of one metric, by name of what was measured; {} where nothing has it."""
     if not isinstance(result, Mapping):
         raise TypeError(f"result must be a mapping, got {result!r} ({type(result).__name__})")
-    named = result.get("figures", result)
     found = {}
-    for name, metrics in named.items():
+    for name, metrics in _named(result).items():
         if isinstance(metrics, Mapping) and metrics.get(metric) is not None:
             found[name] = _entry(metrics[metric], f"{name}.{metric}")
     return found
@@ -220,8 +233,7 @@ def _read(result: Any, metric: str) -> dict[str, _Entry]:
 def _require(result: Any, metric: str) -> dict[str, _Entry]:
     found = _read(result, metric)
     if not found:
-        named = result.get("figures", result)
-        known = sorted({m for v in named.values() if isinstance(v, Mapping) for m in v})
+        known = sorted({m for v in _named(result).values() if isinstance(v, Mapping) for m in v})
         there = ", ".join(map(str, known)) or "nothing"
         raise ValueError(f"result has no {metric!r} of anything; it has {there}")
     return found
@@ -253,11 +265,12 @@ def _styles(names: Iterable[str]) -> dict[str, _Style]:
     return styles
 
 
-def _how_many(entries: Iterable[_Entry]) -> str:
-    counts = sorted({entry.seeds for entry in entries if entry.seeds})
-    if not counts:
-        return "seeds"
-    return f"{counts[0]} seeds" if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+def _spread_of(result: Mapping[str, Any], entries: Iterable[_Entry]) -> str:
+    """What ± is, and over how many."""
+    kind = _about(result).get("spread", "spread over seeds")
+    counts = sorted({entry.seeds for entry in entries if entry.seeds and entry.spread is not None})
+    number = " or ".join(f"{count:,}" for count in counts)
+    return f"± {kind}".replace(" over ", f" over {number} ".replace("  ", " "))
 
 
 # --- learning curve ------------------------------------------------------------------------------
@@ -332,7 +345,7 @@ def learning_curve(
             labels.append((text, value, BLACK))
     if floor is not None:
         notes.append("Floor: the lowest loss that any rule can reach.")
-    axes.margins(x=0)
+    axes.margins(x=0.5 if all(len(line) == 1 for line in lines) else 0)
     axes.xaxis.get_major_locator().set_params(integer=True)
     _caption(figure, " ".join(notes), 9.5)
     _label_ends(axes, labels)
@@ -378,10 +391,10 @@ def _cut(axes: Axes, lines: Sequence[np.ndarray], references: Sequence[float]) -
     """Limits the axis so that a few wild generations do not flatten all others; says if it did."""
     values = np.concatenate(lines)
     low, quartile, top = values.min(), np.quantile(values, 0.75), values.max()
-    highest = max([quartile + 5 * max(quartile - low, 1e-12), *references])
     bottom = min([low, *references])
-    cut = top > highest
-    top = min(highest, top) if cut else max([top, *references])
+    highest = max([quartile + 5 * max(quartile - low, 1e-12), *references])
+    cut = top - bottom > 4 * (highest - bottom)
+    top = highest if cut else max([top, *references])
     room = 0.06 * max(top - bottom, 1e-3 * max(abs(top), 1e-3))
     axes.set_ylim(bottom - room, top + room)
     return [f"The axis is cut: the loss reached {values.max():.4g}."] if cut else []
@@ -538,8 +551,8 @@ def rule_figure(
       TypeError, ValueError: what is no rule, or a theta that does not fit it; unknown names.
 
     >>> from loopymeta.rules import Oja
-    >>> len(rule_figure(Oja()).axes)  # numbers, map, colour bar
-    3
+    >>> [axes.get_xlabel() for axes in rule_figure(Oja()).axes if axes.get_xlabel()]
+    ['value', 'pre: activity of the sender']
     """
     panels = _panels(rule, theta, edge_class)
     figure = _figure(_RULE_WIDTH, _rule_height(panels))
@@ -1010,9 +1023,9 @@ def recall_by_presentation(
 
     Args:
       result: ``{name: {"recall_by_presentation": {"mean": [...], "spread": [...], "seeds": n}}}``
-        with shares in 0..1; or a result.json, whose ``figures`` are of this form.
-      ceiling: the best possible recall by presentation (default: ``result["ceiling"]``).
-      chance: recall by guessing (default: ``result["chance"]``).
+        with shares in 0..1; or a result.json, which has ``about`` beside.
+      ceiling: the best possible recall by presentation (default: what ``about`` says).
+      chance: recall by guessing (default: what ``about`` says).
       title: of the figure.
 
     Raises:
@@ -1029,7 +1042,9 @@ def recall_by_presentation(
         best = np.ravel(_numbers(ceiling, "ceiling"))
         axes.plot(np.arange(1, best.size + 1), best, color=BLACK, lw=1.2, ls=(0, (6, 3)), zorder=1)
         labels.append(("ceiling (length unknown)", best[-1], BLACK))
-    return _finish_curves(figure, axes, entries, labels, _of(result, "chance", chance))
+    return _finish_curves(
+        figure, axes, entries, labels, {**_about(result), "chance": _of(result, "chance", chance)}
+    )
 
 
 def recall_curve(
@@ -1043,9 +1058,9 @@ def recall_curve(
 
     Args:
       result: as for `recall_by_presentation`, with ``recall_curve``.
-      sequences_per_point: sequences that each point is the mean of (default:
-        ``result["sequences_per_point"]``; else the axis counts points).
-      chance: recall by guessing (default: ``result["chance"]``).
+      sequences_per_point: sequences that each point is the mean of (default: what ``about``
+        says; else the axis counts points).
+      chance: recall by guessing (default: what ``about`` says).
       title: of the figure.
 
     Raises:
@@ -1062,12 +1077,14 @@ def recall_curve(
     axes.set_xlabel("sequences seen" if each else "part of the lifetime", fontsize=_NORMAL)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlim(left=0)
-    return _finish_curves(figure, axes, entries, labels, _of(result, "chance", chance))
+    return _finish_curves(
+        figure, axes, entries, labels, {**_about(result), "chance": _of(result, "chance", chance)}
+    )
 
 
 def _of(result: Mapping[str, Any], name: str, given: Any) -> Any:
     """What was given, or else what the result says."""
-    value = result.get(name) if given is None else given
+    value = _about(result).get(name) if given is None else given
     return None if isinstance(value, Mapping) else value
 
 
@@ -1087,7 +1104,8 @@ def _curves(entries: Mapping[str, _Entry], x: Mapping[str, np.ndarray], title: s
         if entry.spread is not None:
             low, high = mean - entry.spread, mean + entry.spread
             band = (low.clip(0), high.clip(max=1))
-            axes.fill_between(x[name], *band, color=style.colour, alpha=0.15, lw=0)
+            faint = 0.06 if name in _CONTROLS else 0.15  # they often lie on one another
+            axes.fill_between(x[name], *band, color=style.colour, alpha=faint, lw=0)
         known = np.isfinite(mean)
         if known.any():
             labels.append((_spoken(name), mean[known][-1], style.colour))
@@ -1095,17 +1113,18 @@ def _curves(entries: Mapping[str, _Entry], x: Mapping[str, np.ndarray], title: s
 
 
 def _finish_curves(
-    figure: Figure, axes: Axes, entries: Mapping[str, _Entry], labels: list[Any], chance: Any
+    figure: Figure, axes: Axes, entries: Mapping[str, _Entry], labels: list[Any], result: Any
 ) -> Figure:
     from matplotlib.ticker import PercentFormatter
 
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+    chance = _of(result, "chance", None)
     if chance is not None:
         _reference(axes, float(chance))
         labels.append(("chance", float(chance), BLACK))
     if any(entry.spread is not None for entry in entries.values()):
-        _caption(figure, f"Lines: means; bands: ± spread over {_how_many(entries.values())}.", 9.5)
+        _caption(figure, f"Lines: means; bands: {_spread_of(result, entries.values())}.", 9.5)
     _label_ends(axes, labels)
     return figure
 
@@ -1178,19 +1197,23 @@ def ladder(
     _heading(figure, title, width)
     entries = [entry for found in columns.values() for entry in found.values()]
     if any(entry.spread is not None for entry in entries):
-        _caption(figure, f"Dots: means; ±: spread over {_how_many(entries)}.", width)
+        _caption(figure, f"Dots: means; {_spread_of(result, entries)}.", width)
     return figure
 
 
 def _ladder_range(columns: Iterable[Mapping[str, _Entry]], references: Mapping[str, float]) -> Any:
     """Limits of the axis with room for numbers; far outliers are left beyond it."""
-    values = np.array([float(e.mean) for found in columns for e in found.values()])
+    entries = [entry for found in columns for entry in found.values()]
+    values = np.array([float(entry.mean) for entry in entries])
+    ends = values + [0.0 if entry.spread is None else float(entry.spread) for entry in entries]
     values = np.concatenate([values[np.isfinite(values)], list(references.values())])
     if not len(values):
         return 0.0, 1.0
     low = values.min()
     reach = max(6 * (np.median(values) - low), 1e-3 * abs(low), 1e-9)
-    high = values[values <= low + reach].max()
+    high = max(
+        values[values <= low + reach].max(), ends.max(initial=low, where=ends <= low + reach)
+    )
     span = max(high - low, 0.02 * abs(high), 1e-9)
     return low - 0.08 * span, high + 0.5 * span
 
@@ -1779,7 +1802,7 @@ def _name_blocks(axes: Axes, sizes: Sequence[int]) -> None:
 
 
 def training_figures(
-    run_path: str | os.PathLike[str], *, say: Callable[[str], None] = print
+    run_path: str | os.PathLike[str], *, say: Callable[[str], None] | None = None
 ) -> list[Path]:
     """Draws all that a run folder holds into its ``figures`` folder; returns the files.
 
@@ -1788,7 +1811,7 @@ def training_figures(
 
     Args:
       run_path: a run folder.
-      say: is told, in a sentence each, what could not be drawn and why.
+      say: is told, a line each, what could not be drawn and why (default: to standard error).
 
     Raises:
       RunError: it is no run folder.
@@ -1796,6 +1819,7 @@ def training_figures(
     from loopymeta.runs import Run
 
     run = Run.open(run_path)
+    say = say or (lambda text: print(text, file=sys.stderr))
     paths: list[Path] = []
     for draw in (_run_curve, _run_rule, _run_results):
         try:
@@ -1817,22 +1841,22 @@ def _run_curve(run: Any) -> dict[str, Figure]:
     metrics = run.read_metrics()
     if not metrics:
         raise ValueError(f"the learning curve: {run.path} has no metrics yet")
-    config, result = run.config(), _optional(run, "result.json")
+    config, about = run.config(), _about(_optional(run, "result.json"))
     objective = config.get("objective", "loss")
     # The floor of the result is that of the task it reports; the search may live another one.
     same = config.get("task") == config.get("train_task") and objective == "loss"
-    title = f"Meta-learning on {_task_name(config, result)}"
+    title = f"Meta-learning on {_task_name(config, about)}"
     return {
         "learning_curve": learning_curve(
-            metrics, floor=result.get("floor") if same else None, title=title
+            metrics, floor=about.get("floor") if same else None, title=title
         )
     }
 
 
-def _task_name(config: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _task_name(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
     task = config.get("task")
     named = task.get("type", "a task") if isinstance(task, Mapping) else task
-    return str(result.get("task") or named or "a task").lower()
+    return str(about.get("task") or named or "a task").lower()
 
 
 def _run_rule(run: Any) -> dict[str, Figure]:
@@ -1894,7 +1918,7 @@ def _config_classes(network: Mapping[str, Any]) -> list[str]:
         "hidden": network.get("num_hidden", 1) > 0,
         "output": network.get("return_degree", 0) > 0,
     }
-    missing = {"hidden-memory", "output-output"}
+    missing = {"hidden-memory", "output-output"}  # see `loopymeta.graph.Pools`
     if network.get("connectivity") == "none":
         missing.add("hidden-hidden")
     return [n for n in EDGE_CLASSES if sends[n.split("-")[0]] and n not in missing]
@@ -1916,8 +1940,10 @@ def _run_results(run: Any) -> dict[str, Figure]:
     nats = [f"{kind}_nats" for kind in ("prequential", "dev", "test", "held_out")]
     keys = [k for k in nats if _read(result, k)] or [k for k in ("loss",) if _read(result, k)]
     if keys:
-        title = f"{_task_name({}, result).capitalize()}: the lower, the better it predicts"
-        drawn["ladder"] = ladder(result, keys, title=title)
+        title = f"{_task_name({}, _about(result)).capitalize()}: the lower, the better it predicts"
+        floor = _about(result).get("floor")
+        floors = {"floor": floor} if keys == ["loss"] and floor is not None else None
+        drawn["ladder"] = ladder(result, keys, references=floors, title=title)
     if not drawn:
         raise ValueError(f"the result: {run.path / 'result.json'} has no figures that can be drawn")
     return drawn
