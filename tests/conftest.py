@@ -81,12 +81,10 @@ def run(net, theta, graph, state, stimuli, targets, *, taught=None, key=None, re
 
 
 def live(net, graph, *, ticks=50, theta=None, seed=0, **options):
-    """A newborn of ``net`` lives through a random stream; see `run`. Compiled once a network."""
+    """A newborn of ``net`` lives through a random stream; see `run`. Only the scan is compiled."""
     theta = net.init_theta() if theta is None else theta
     stimuli, targets = stream(jax.random.key(seed + 100), ticks, net.num_stimuli, net.num_outputs)
-
-    def whole(theta, stimuli, targets):
-        state = net.init(jax.random.key(seed), net.wire(graph), theta)
-        return run(net, theta, graph, state, stimuli, targets, **options)
-
-    return jax.jit(whole)(theta, stimuli, targets)
+    wiring = net.wire(graph)
+    state = net.init(jax.random.key(seed), wiring, theta)
+    whole = jax.jit(lambda *args: run(net, *args, **options))
+    return whole(theta, wiring, state, stimuli, targets)

@@ -351,11 +351,14 @@ def test_vmap_still_learns_at_window_ends_only():
     """The branch stays a branch: were it a select, every symbol would cost a window's gradient."""
     lifetime = Lifetime(small(), Cycle(length=20))
     theta, keys = lifetime.init_theta(), jax.random.split(jax.random.key(0), 3)
-    lives = jax.make_jaxpr(jax.vmap(lifetime, in_axes=(None, 0)))(theta, keys)
     thetas = jax.tree.map(lambda x: jnp.stack([x, x]), theta)
-    candidates = jax.make_jaxpr(lifetime.population)(thetas, keys[0])
-    for jaxpr in (lives, candidates):
-        assert "cond[" in str(jaxpr)
+
+    def branches(function, axes, *arguments):
+        return str(jax.make_jaxpr(jax.vmap(function, axes))(*arguments)).count("cond[")
+
+    for axes, arguments in (((None, 0), (theta, keys)), ((0, None), (thetas, keys[0]))):
+        at_birth = branches(lifetime.start, axes, *arguments)
+        assert branches(lifetime, axes, *arguments) > at_birth
 
 
 def test_compiles_once():

@@ -206,35 +206,27 @@ def test_relays_are_truncated_backpropagation(relays, x64):
     net, graph, state, stimuli, targets = case
     total = 0.0
     for at in range(len(stimuli)):  # one tick's loss, cut off `relays` ticks before
-        wiring, start = net.wire(graph), max(at - relays, 0)
-        total = total + tick_descent(net, graph, state, stimuli, targets, at, start)
-        del wiring
+        total = total + tick_descent(net, graph, state, stimuli, targets, at, at - relays)
     np.testing.assert_allclose(directions(*case), total, rtol=0, atol=1e-10)
     if relays >= len(stimuli) - 1:
         np.testing.assert_allclose(directions(*case), descent(*case), rtol=0, atol=1e-10)
 
 
-def tick_descent(net, graph, state, stimuli, targets, at, start, leaky_tail=False):
+def tick_descent(net, graph, state, stimuli, targets, at, start):
     """Minus the gradient of one tick's loss, no gradient flowing through ticks before ``start``."""
     num, first, last = net.num_nodes, net.num_inputs, net.num_inputs + net.num_hidden
-    edges = net.edge_values(net.wire(graph), state.weight)
-    leak = state.leak
 
     def loss(edges):
         matrix = jnp.zeros((num, num)).at[graph.receivers, graph.senders].set(edges)
-        still = jax.lax.stop_gradient
         hidden = jnp.zeros(net.num_hidden)
         for t in range(at + 1):
-            inputs = jnp.concatenate([stimuli[t], jnp.ones(1)])
-            crossing = hidden if t > start or not leaky_tail else still(hidden)
-            if not leaky_tail and t <= start:
-                hidden = crossing = still(hidden)
-            drive = matrix[first:last, :first] @ inputs + matrix[first:last, first:last] @ crossing
-            hidden = (1 - leak) * hidden + leak * jnp.tanh(drive)
-        drive = matrix[last:, :last] @ jnp.concatenate([inputs, hidden])
+            hidden = jax.lax.stop_gradient(hidden) if t <= start else hidden
+            heard = jnp.concatenate([stimuli[t], jnp.ones(1), hidden])
+            hidden = jnp.tanh(matrix[first:last, :last] @ heard)
+        drive = matrix[last:, :last] @ jnp.concatenate([stimuli[at], jnp.ones(1), hidden])
         return -(targets[at] * jax.nn.log_softmax(drive)).sum()
 
-    return -jax.grad(loss)(edges)
+    return -jax.grad(loss)(net.edge_values(net.wire(graph), state.weight))
 
 
 @pytest.mark.parametrize("relays", [0, 1, 3])
@@ -250,7 +242,7 @@ def test_relays_with_leaks_follow_paths_that_end_in_edges(relays, x64):
     edges = np.asarray(net.edge_values(net.wire(graph), state.weight))
     matrix, leak = np.zeros((num, num)), np.asarray(state.leak)
     matrix[graph.receivers, graph.senders] = edges
-    hidden, heard, gates = np.zeros(net.num_hidden), [], []
+    hidden, gates = np.zeros(net.num_hidden), []
     eligible, expected = [], np.zeros(len(edges))
     inside = (graph.receivers >= first) & (graph.receivers < last)
     to = graph.receivers[inside] - first
@@ -352,39 +344,37 @@ def test_sparse_is_masked_dense_in_every_mode(mode):
     assert jnp.abs(weights[-1] - weights[0]).max() > 1e-4
 
 
-@given(
-    st.integers(1, 6), st.integers(1, 9), st.floats(0, 1), st.integers(0, 2**31 - 1), st.booleans()
-)
-@settings(max_examples=15)
-def test_layouts_are_sums_over_edges(num_receivers, num_nodes, share, seed, lanes):
+@given(st.integers(0, 2**31 - 1), st.sampled_from((9, 24)), st.booleans())
+@settings(max_examples=12)
+def test_layouts_are_sums_over_edges(seed, num_edges, lanes):
     """Every sum of a layout, dense or sparse, against a loop over its edges."""
+    num_receivers, num_nodes = 4, 6
     generator = np.random.default_rng(seed)
-    pairs = np.argwhere(generator.random((num_receivers, num_nodes)) < share)
-    local, senders = pairs[:, 0], pairs[:, 1]
+    chosen = np.sort(generator.choice(num_receivers * num_nodes, num_edges, replace=False))
+    local, senders = np.divmod(chosen, num_nodes)
     behind = (2,) if lanes else ()
-    weight = generator.normal(size=(len(pairs), *behind))
-    nodes = generator.normal(size=(num_nodes, *behind))
-    heads = generator.normal(size=(num_receivers, *behind))
-    forward, into = np.zeros((num_receivers, *behind)), np.zeros((num_receivers, *behind))
-    backward, upto = np.zeros((num_nodes, *behind)), np.zeros((len(pairs), *behind))
-    for k, (j, i) in enumerate(pairs):
+    normal = lambda num: generator.normal(size=(num, *behind)).astype(np.float32)  # noqa: E731
+    weight, nodes, heads = normal(num_edges), normal(num_nodes), normal(num_receivers)
+    forward, into, backward = np.zeros_like(heads), np.zeros_like(heads), np.zeros_like(nodes)
+    upto = np.zeros_like(weight)
+    for k, (j, i) in enumerate(zip(local, senders, strict=True)):
         forward[j] += weight[k] * nodes[i]
         into[j] += weight[k]
         backward[i] += weight[k] * heads[j]
         upto[k] = backward[i]  # edges come in the order of their receivers
     for dense in (True, False):
-        if not dense and not len(pairs):
-            continue
-        layout = Layout(dense, 3, num_receivers, num_nodes, len(pairs))
+        layout = Layout(dense, 3, num_receivers, num_nodes, num_edges)
         wires = layout.wires(senders, local + 3)
-        w = layout.from_edges(wires, jnp.asarray(weight, jnp.float32))
-        np.testing.assert_allclose(layout.forward(wires, w, jnp.asarray(nodes)), forward, atol=1e-5)
-        np.testing.assert_allclose(layout.sum_in(wires, w), into, atol=1e-5)
-        back = layout.backward(wires, w, jnp.asarray(heads))
-        np.testing.assert_allclose(back, backward, atol=1e-5)
+        w = layout.from_edges(wires, jnp.asarray(weight))
         until = layout.cumulative_backward(wires, w, jnp.asarray(heads))
-        np.testing.assert_allclose(layout.to_edges(wires, until), upto, atol=1e-5)
-        np.testing.assert_array_equal(layout.to_edges(wires, w), jnp.asarray(weight, jnp.float32))
+        for found, expected in (
+            (layout.forward(wires, w, jnp.asarray(nodes)), forward),
+            (layout.sum_in(wires, w), into),
+            (layout.backward(wires, w, jnp.asarray(heads)), backward),
+            (layout.to_edges(wires, until), upto),
+            (layout.to_edges(wires, w), weight),
+        ):
+            np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_layout_is_chosen_by_density():
@@ -512,9 +502,10 @@ def test_frozen_is_zero_is_no_rule_exactly():
     frozen, zero = controlled("frozen"), controlled("zero")
     none = controlled("none", rules.Zero(), innate=Innate(feedback_decay=0.0))
     for a, b in ((frozen, zero), (frozen, none)):
-        np.testing.assert_array_equal(a[1], b[1])
         np.testing.assert_array_equal(a[2], b[2])
-    np.testing.assert_array_equal(frozen[2], jnp.broadcast_to(frozen[2][0], frozen[2].shape))
+        # The same sums, but compiled into other programs: equal but for the last digit.
+        np.testing.assert_allclose(a[1], b[1], atol=1e-6)
+    assert (frozen[2] == frozen[2][:1]).all()
     assert jnp.abs(controlled("none")[2][-1] - frozen[2][-1]).max() > 0.1
 
 
@@ -527,7 +518,7 @@ def test_rate_zero_changes_nothing(name):
     _, predictions, weights = live(net, graph, theta=theta | {"rule": none})
     _, expected, still = live(*small(rules.Zero()))
     np.testing.assert_array_equal(weights, still)
-    np.testing.assert_array_equal(predictions, expected)
+    np.testing.assert_allclose(predictions, expected, atol=1e-6)
 
 
 def test_shuffled_changes_move_among_a_bundles_edges():
@@ -660,7 +651,7 @@ def test_shifted_reconstruction_is_of_the_last_tick():
     matrix = np.zeros((net.num_nodes,) * 2)
     before = np.asarray(net.edge_values(graph, state.weight))
     matrix[graph.receivers, graph.senders] = before
-    old = np.asarray(state.activity)
+    old = np.array(state.activity)
     old[: net.num_inputs] = 0.0
     back = matrix.T @ old
     pre = np.concatenate([stimulus, [1.0], state.activity[net.num_inputs :]])
@@ -733,7 +724,7 @@ def test_birth_has_the_gains_it_is_told():
 
 
 def test_leaks_are_spread_between_their_bounds():
-    net, graph = small(rules.Hebb(), hidden=9, num_memory=2, innate=Innate(memory_leak=0.7, leak_low=0.1, leak_high=0.9))
+    net, graph = small(rules.Hebb(), hidden=9, num_memory=2, orthogonal=False, innate=Innate(memory_leak=0.7, leak_low=0.1, leak_high=0.9))
     leak = np.asarray(net.init(jax.random.key(0), graph).leak)
     np.testing.assert_allclose(leak[:2], 0.7, rtol=1e-5)
     np.testing.assert_allclose(np.sort(leak[2:]), np.geomspace(0.1, 0.9, 7), rtol=1e-4)
@@ -825,10 +816,11 @@ def test_idle_parts_are_idle():
     idle = net.idle()
     theta = net.init_theta()
     base = live(net, graph, ticks=6)[1]
-    whole = jax.jit(lambda theta: live(net, graph, ticks=6, theta=theta)[1])
+    wiring, (stimuli, targets) = net.wire(graph), stream(jax.random.key(100), 6, 3, 2)
+    lived = jax.jit(lambda theta, state: run(net, theta, wiring, state, stimuli, targets)[1])
+    whole = lambda theta: lived(theta, net.init(jax.random.key(0), wiring, theta))  # noqa: E731
     for name in theta["innate"]:
         value = theta["innate"][name]
         other = theta | {"innate": theta["innate"] | {name: 0.6 * value + 0.05}}
         same = bool(jnp.abs(whole(other) - base).max() < 1e-6)
         assert same == (f"innate.{name}" in idle), name
-    assert "memory_rule" not in idle or net.num_memory == 0

@@ -45,7 +45,7 @@ CASES = {name: default(name) for name in (*RULES, *WRAPPERS)} | {
     "normalised l1": rules.Normalised(rules.Oja(), order=1),
     "nested": rules.Decayed(rules.FastSlow(rules.Bounded(rules.Covariance()))),
     "written, rich": written.Written(
-        "a * tanh(pre) / weight - max(reconstruction, noise) * energy^2 + reward", a=0.1
+        "a * tanh(pre) / weight - max(pre, noise) * reconstruction * energy^2 + reward", a=0.01
     ),
 }
 named = pytest.mark.parametrize("rule", CASES.values(), ids=CASES.keys())

@@ -47,12 +47,17 @@ def behind(values: Array, like: Array) -> Array:
     return values.reshape(values.shape + (1,) * (like.ndim - values.ndim))
 
 
+def ahead(values: Any, like: Array) -> Array:
+    """``values`` (one for each lane, or one number) with axes of length 1 in front, as ``like``."""
+    return jnp.reshape(values, (1,) * (like.ndim - jnp.ndim(values)) + jnp.shape(values))
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """How one bundle is laid out: its first receiver, its sizes, and dense or sparse.
 
-    ``even`` says that every receiver has equally many incoming edges. Sums over them are then a
-    reshape instead of a scatter, which is faster, and has one order of summation on every device.
+    ``even`` says that every receiver has equally many incoming edges. They are then rows of an
+    array: no receivers to gather, and sums in one order on every device.
     """
 
     dense: bool
@@ -112,11 +117,22 @@ class Layout:
         """Sum of a value per synapse over each receiver's incoming edges: [R, ...]."""
         if self.dense:
             return values.sum(1)
-        if self.even:
+
+        def scatter(values: Array) -> Array:
+            return jax.ops.segment_sum(
+                values, wires.receivers, self.num_receivers, indices_are_sorted=True
+            )
+
+        def rows(values: Array) -> Array:
             return values.reshape(*self._by_receiver, *values.shape[1:]).sum(1)
-        return jax.ops.segment_sum(
-            values, wires.receivers, self.num_receivers, indices_are_sorted=True
-        )
+
+        if not self.even:
+            return scatter(values)
+        if values.ndim == 1:
+            return rows(values)
+        # Lanes fill a CPU's vectors, and its scatter then takes 0.6 of the time of a reduction over
+        # a middle axis (``benchmarks/step.py``); elsewhere a scatter adds in no fixed order.
+        return jax.lax.platform_dependent(values, cpu=scatter, default=rows)
 
     def forward(self, wires: Wires, weight: Array, nodes: Array) -> Array:
         """Drive of each receiver: sum of weight * sender's value; [N, ...] -> [R, ...]."""

@@ -17,7 +17,7 @@ Job = Callable[[Array], dict[str, np.ndarray]]
 """Keys [B] -> metrics [B, ...]."""
 
 
-def _learner(make: Callable[[Task], Learner], task: Task) -> Job:
+def _learner(make: Callable[[Task], Learner], task: Task, devices: int | None = None) -> Job:
     """A job that lives the task with a learner made for it."""
 
     def job(keys: Array) -> dict[str, np.ndarray]:
@@ -25,7 +25,7 @@ def _learner(make: Callable[[Task], Learner], task: Task) -> Job:
 
         learner = make(task)
         theta = jax.tree.map(lambda x: x[None], learner.init_theta())
-        _, metrics = live_on(Lifetime(learner, task), theta, keys)
+        _, metrics = live_on(Lifetime(learner, task), theta, keys, devices)
         return {name: values[0] for name, values in metrics.items()}
 
     return job
@@ -81,7 +81,11 @@ def baselines(task: Task) -> dict[str, Job]:
     All tasks: the delta-rule reservoir and an online LSTM. Text: n-grams too (text in windows,
     whose contexts break where windows meet, has none).
     """
-    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(_lstm, task)}
+    # An LSTM's weights are born orthogonal, by a QR decomposition of all births at once, which
+    # jaxlib (0.10) shares out over the thread pool that it runs in itself: with a CPU device a core
+    # every thread of the pool waits for the others, for ever. One device leaves threads free.
+    alone = 1 if jax.default_backend() == "cpu" else None
+    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(_lstm, task, alone)}
     if isinstance(task, Names) or (isinstance(task, Text) and task.mode == "running"):
         jobs |= _counts(task)
     return jobs

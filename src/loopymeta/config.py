@@ -250,6 +250,8 @@ class TrainConfig(Generic[T]):
     """The metric of the training task that the outer loop lowers."""
     seed: int = 0
     """Seed of everything; runs of one seed are the same, bit for bit."""
+    select_task: T | None = None
+    """The task on which the candidate to report is chosen; unset, the one of the outer loop."""
     select: int = 16
     """Fresh lifetimes on which the candidate to report is chosen; 0: the best elite as it is."""
     report: int = 16
@@ -268,7 +270,7 @@ class TrainConfig(Generic[T]):
         """A lifetime of the run's networks on a task (default: the one of the outer loop)."""
         task = self.train_task if task is None else task
         network = dataclasses.replace(self.network, control=control)
-        training = task is self.train_task
+        training = task is self.train_task or task is self.select_task
         return Lifetime(
             network.build(task.spec, seed=self.seed if training else self.seed + 1_000_003),
             task,

@@ -18,7 +18,7 @@ import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta._wiring import HIDDEN, MEMORY, OUTPUT, Bundles, Layout, Wires, behind
+from loopymeta._wiring import HIDDEN, MEMORY, OUTPUT, Bundles, Layout, Wires, ahead, behind
 from loopymeta.graph import Graph
 from loopymeta.parameters import Theta, check_parameters, defaults, fraction, rate, real, spaces
 from loopymeta.rules import NUM_MODULATORS, Rule, Synapse, Zero
@@ -593,7 +593,8 @@ class LoopyNetwork:
         learning = self.num_hidden - self.num_memory
         places = jax.random.permutation(key_leak, learning) / max(learning - 1, 1)
         low, high = (jnp.log(jnp.maximum(innate[f"leak_{end}"], 1e-9)) for end in ("low", "high"))
-        leak = jnp.exp(low + (high - low) * places.reshape((-1,) + (1,) * len(lanes)))
+        places = places.reshape((-1,) + (1,) * len(lanes))
+        leak = jnp.exp(ahead(low, places) + ahead(high - low, places) * places)
         same = jnp.broadcast_to(innate["memory_leak"], (self.num_memory, *lanes))
         leak = jnp.concatenate([same, jnp.broadcast_to(leak, (learning, *lanes))])
         feedback: Any = ()
@@ -743,7 +744,8 @@ class LoopyNetwork:
         elif self.teaching == "prediction":
             # Layer-wise: what a node carries now, less what its receivers told it to expect.
             off = state.sent - state.predicted
-            hidden = off[self.num_inputs : last] * innate["feedback_gain"]
+            hidden = off[self.num_inputs : last]
+            hidden = ahead(innate["feedback_gain"], hidden) * hidden
             reward = -(off[: self.num_inputs] ** 2).mean(0)
             rewarded = 1.0
             predicted = self._reconstruct(wiring, state, state.activity)
@@ -767,7 +769,7 @@ class LoopyNetwork:
         else:
             weight = state.weight.output if self.feedback == "shared" else state.feedback
             back = layouts.output.backward(wires.output, weight, error)[first:last]
-        return innate["feedback_gain"] * back
+        return ahead(innate["feedback_gain"], back) * back
 
     def _shares(self, state: NetworkState) -> Array:
         """[hidden without memory] each node's part in its group's competition."""
@@ -935,6 +937,7 @@ class LoopyNetwork:
         if self.feedback == "kolen_pollack":
             off = self.control in ("frozen", "zero")
             keep = 1.0 if off else 1 - innate["feedback_decay"] * plastic
+            keep = ahead(keep, feedback)
             feedback = keep * feedback + changes[OUTPUT]
             weights[OUTPUT] = keep * state.weight.output + changes[OUTPUT]
         passed = state.passed

@@ -315,7 +315,8 @@ def learning_curve(
     if not any(name in run for run in runs for name, _, _ in shown):
         shown = [("loss_median", "median of the population", VERMILLION)]
     labels, lines, notes = [], [], []
-    if len(runs) == 1 and {"loss_min", "loss_median"} <= runs[0].keys():
+    several = len(runs[0]["generation"]) > 1
+    if len(runs) == 1 and several and {"loss_min", "loss_median"} <= runs[0].keys():
         run = runs[0]
         low, high = run["loss_min"], run["loss_median"]
         axes.fill_between(run["generation"], low, high, color=SKY, alpha=0.3, lw=0)
@@ -345,8 +346,10 @@ def learning_curve(
             labels.append((text, value, BLACK))
     if floor is not None:
         notes.append("Floor: the lowest loss that any rule can reach.")
-    axes.margins(x=0.5 if all(len(line) == 1 for line in lines) else 0)
+    axes.margins(x=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
+    if all(len(line) == 1 for line in lines):
+        axes.set_xticks(np.unique([run["generation"][-1] for run in runs]))
     _caption(figure, " ".join(notes), 9.5)
     _label_ends(axes, labels)
     return figure
@@ -1395,7 +1398,7 @@ def _draw_series(
     image = None
     for axes, times in zip(row, parts, strict=True):
         if values.shape[1] <= max_lines and target is None:
-            _draw_lines(axes, times, values, last=axes is row[-1])
+            _draw_lines(axes, times, values)
         else:
             image = _draw_heat(axes, times, values, positive=target is not None)
         if target is not None:
@@ -1413,7 +1416,7 @@ def _draw_series(
         _name_rows(row[0], values.shape[1], symbols if name in ("prediction", "stimulus") else None)
 
 
-def _draw_lines(axes: Axes, times: np.ndarray, values: np.ndarray, last: bool) -> None:
+def _draw_lines(axes: Axes, times: np.ndarray, values: np.ndarray) -> None:
     colours = (BLUE, *_CYCLE)
     for i, line in enumerate(values[times].T):
         axes.plot(times, line, color=colours[i % len(colours)], lw=1.5)

@@ -89,17 +89,24 @@ def names() -> TrainConfig:
             sharing="per_class",
             rule=RunningScale(rule=RFLO(eta=1.0, relays=2), eta=1e-3, **rates),
             output_rule=RunningScale(rule=Delta(eta=1.0, normalised=False), eta=1e-3, **rates),
-            innate=Innate(input_gain=1.0, bias_gain=0.0, output_gain=0.7, leak_low=0.5),
+            innate=Innate(input_gain=1.0, bias_gain=0.0, output_gain=0.7, leak_low=0.7),
         ),
         outer=OuterConfig(
             generations=14,
             population_size=15,
             lifetimes=2,
             elites=2,
-            frozen=_SCHEDULE,
+            sigma=0.5,
+            frozen=(
+                *_SCHEDULE,
+                "innate.recurrent_gain",
+                "innate.output_gain",
+                "innate.feedback_gain",
+            ),
         ),
         objective="held_out_nats",
         select=2,
+        select_task=Names(symbols=60_000, held_out="train", held_out_symbols=6_000),
         report=3,
     )
 

@@ -545,19 +545,18 @@ class RFLO(Rule):
         return self.relays
 
     def init_trace(self):
-        past = {f"eligibility_{k}": 0.0 for k in range(1, self.relays + 1)}
+        past = {f"eligibility_{k}": 0.0 for k in range(1, self.relays)}
         return {"eligibility": 0.0} | past
 
     def update(self, theta, trace, synapse):
         leak = synapse.leak
         eligibility = (1 - leak) * trace["eligibility"] + leak * synapse.slope * synapse.pre
-        total, new, before = eligibility * synapse.feedback, {"eligibility": eligibility}, trace
-        last = trace["eligibility"]
-        for k in range(1, self.relays + 1):
-            total = total + last * synapse.relayed[k - 1]
-            new[f"eligibility_{k}"] = last
-            last = before[f"eligibility_{k}"]
-        return theta["eta"] * total, new
+        names = list(self.init_trace())
+        total, past = eligibility * synapse.feedback, [trace[name] for name in names]
+        for k in range(self.relays):
+            total = total + past[k] * synapse.relayed[k]
+        moved = [eligibility, *past][: len(names)]
+        return theta["eta"] * total, dict(zip(names, moved, strict=True))
 
     def formula(self, theta=None):
         shown = super().formula(theta)
@@ -770,6 +769,9 @@ class RunningScale(Wrapper):
     both corrected for their start; change = eta m / (sqrt(v) + eps) / (1 + life / horizon)**power,
     life = the part of the lifespan that has passed (Kingma and Ba, 2015; the decay of the rate is
     Robbins and Monro's, 1951). power = 0 keeps the rate constant. Without ``momentum`` m is g.
+
+    The change is not clipped: on names, a bound of 10 on m / sqrt(v) made networks burst, since
+    the largest changes are those that correct the largest errors.
     """
 
     text: ClassVar[str] = "eta * mean / (sqrt(square) + eps) / (1 + life / horizon)^power"

@@ -218,7 +218,7 @@ def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> 
     points = jnp.concatenate([state.center[None], state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
-    losses, _ = live_on(config.lifetime(), thetas, keys)
+    losses, _ = live_on(config.lifetime(config.select_task), thetas, keys)
     mean = finite_worst(jnp.asarray(losses.mean(1)))
     return jax.tree.map(np.asarray, outer.problem.theta_at(points[int(jnp.argmin(mean))]))
 

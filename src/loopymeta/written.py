@@ -24,7 +24,7 @@ from loopymeta.rules import REWARD, REWARDED, SURPRISE, USES, Rule, Synapse, sub
 
 MODULATORS = {"reward": REWARD, "rewarded": REWARDED, "surprise": SURPRISE}
 FIELDS = tuple(name for name in Synapse._fields if name not in ("modulator", "relayed"))
-MAX_LENGTH, MAX_DEPTH, MAX_POWER = 20_000, 100, 8
+MAX_LENGTH, MAX_DEPTH, MAX_POWER = 20_000, 50, 8
 
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
     "tanh": (1, lambda x: jnp.tanh(x)),
@@ -177,13 +177,29 @@ def parse(text: str) -> Node:
 
 def names(node: Node) -> set[str]:
     """All names that an expression uses."""
-    if node[0] == "name":
-        return {node[1]}
-    return set().union(*(names(child) for child in node[1:] if isinstance(child, tuple)))
+    found, waiting = set(), [node]
+    while waiting:  # no recursion: a sum of many terms is a deep tree
+        node = waiting.pop()
+        if node[0] == "name":
+            found.add(node[1])
+        waiting += [child for child in node[1:] if isinstance(child, tuple)]
+    return found
 
 
 def evaluate(node: Node, values: dict[str, Any]) -> Any:
     """The value of an expression for the ``values`` of its names; elementwise over arrays."""
+    rest = []
+    while node[0] in ("+", "-", "*", "/"):  # no recursion on the left: sums may have many terms
+        rest.append(node)
+        node = node[1]
+    value = _evaluate_one(node, values)
+    for kind, _, right in reversed(rest):
+        value = _join(kind, value, evaluate(right, values))
+    return value
+
+
+def _evaluate_one(node: Node, values: dict[str, Any]) -> Any:
+    """The value of an expression that is not a sum or a product."""
     kind = node[0]
     if kind == "number":
         return node[1]
@@ -191,15 +207,16 @@ def evaluate(node: Node, values: dict[str, Any]) -> Any:
         return values[node[1]]
     if kind == "call":
         return _FUNCTIONS[node[1]][1](*(evaluate(child, values) for child in node[2:]))
-    left = evaluate(node[1], values)
+    value = evaluate(node[1], values)
     if kind == "negative":
-        return -left
-    if kind == "^":
-        result = 1.0
-        for _ in range(node[2]):  # a product: the derivative at 0 is finite
-            result = result * left
-        return result
-    right = evaluate(node[2], values)
+        return -value
+    result = 1.0
+    for _ in range(node[2]):  # a product: the derivative at 0 is finite
+        result = result * value
+    return result
+
+
+def _join(kind: str, left: Any, right: Any) -> Any:
     if kind == "+":
         return left + right
     if kind == "-":

@@ -1,0 +1,408 @@
+"""One lifetime: what it may know and when, its layouts, its gradients, and who can live it."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import graph_of
+from test_rules import CASES
+
+from loopymeta import data, rules, testing
+from loopymeta.graph import Graph, make_graphs
+from loopymeta.lifetime import FixedTicks, Lifetime, Plastic, encode, live, symbol_loss
+from loopymeta.network import Innate, LoopyNetwork, Teaching
+from loopymeta.tasks import TASKS, Delay, Memorize, Names, Text
+from loopymeta.tasks.base import FREEZE, Episode, Spec, masked_mean
+
+TASK = Memorize(length=4, alphabet=4, presentations=3)
+RFLO = rules.RFLO(eta=0.1)
+
+
+def plastic(rule=RFLO, *, task=TASK, num_graphs=2, hidden=8, ticks=1, degree=3, **choices) -> Plastic:
+    """A small network for a task, on one of two graphs."""
+    spec = task.spec
+    sizes = {"num_inputs": spec.num_inputs + 1, "num_hidden": hidden, "num_outputs": spec.num_outputs}
+    graphs = make_graphs(num_graphs=num_graphs, degree=degree, **sizes)
+    choices = {"loss": spec.loss, "lifespan": float(spec.length)} | choices
+    network = LoopyNetwork.for_graph(graphs, rule, **sizes, **choices)
+    return Plastic(network, graphs, FixedTicks(ticks))
+
+
+@dataclasses.dataclass(frozen=True)
+class Follow:
+    """Squared error: say what was said two symbols ago; every third target is taught."""
+
+    length: int = 12
+
+    @property
+    def spec(self):
+        return Spec(2, 2, self.length, loss="squared_error", chance=2.0)
+
+    def sample(self, key):
+        said = jax.random.normal(key, (self.length, 2))
+        times = jnp.arange(self.length)
+        nothing = jnp.zeros(self.length, jnp.int32)
+        return Episode(said, jnp.roll(said, 2, 0), times >= 2, times % 3 == 0, nothing, nothing)
+
+    def score(self, outcome, episode):
+        return {"loss": masked_mean(outcome.loss, episode.scored)}
+
+
+# --- conformance ---------------------------------------------------------------------------------
+
+LEARNERS = {
+    "rflo": lambda: plastic(),
+    "slow pace": lambda: plastic(ticks=3, innate=Innate(leak_low=0.3)),
+    "target": lambda: plastic(rules.Oja(), teaching="target"),
+    "reward": lambda: plastic(rules.NodePerturbation(), teaching="reward", noise=0.1),
+    "prediction": lambda: plastic(rules.ShiftedHPCA(), teaching="prediction"),
+    "kolen_pollack": lambda: plastic(rules.RunningScale(RFLO), feedback="kolen_pollack"),
+    "memory": lambda: plastic(rules.RFLO(relays=2), num_memory=4, memory_rule=None),
+    "shuffled": lambda: plastic(control="shuffled"),
+}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_networks_conform(name):
+    testing.check_learner(LEARNERS[name](), TASK)
+
+
+def test_networks_conform_on_vectors():
+    testing.check_learner(plastic(task=Follow()), Follow())
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_task_conforms(name):
+    small_ones = {
+        "delay": Delay(gap=4, trials=6),
+        "names": Names(symbols=200),
+        "text": Text(symbols=200),
+        "reversal": TASKS["reversal"](sequences=10),
+        "caesar": TASKS["caesar"](symbols=100),
+    }
+    task = small_ones.get(name, TASKS[name]())
+    wanted = {"names": "names", "text": getattr(task, "file", None)}.get(name)
+    if wanted in data.DATASETS and data.status(wanted) != "cached":
+        pytest.skip(f"needs the data set {wanted}")
+    testing.check_task(task)
+
+
+def test_vector_tasks_conform():
+    testing.check_task(Follow())
+
+
+def test_check_task_finds_what_is_wrong():
+    @dataclasses.dataclass(frozen=True)
+    class Bad(Follow):
+        how: str = ""
+
+        def sample(self, key):
+            episode = super().sample(key)
+            if self.how == "short":
+                return jax.tree.map(lambda x: x[1:], episode)
+            if self.how == "numbers":
+                return episode._replace(scored=episode.scored.astype(float))
+            if self.how == "nothing":
+                return episode._replace(scored=episode.scored & False)
+            return episode
+
+        def score(self, outcome, episode):
+            if self.how == "all":
+                return {"loss": outcome.loss.mean()}
+            return {"lost": 0.0} if self.how == "name" else super().score(outcome, episode)
+
+    testing.check_task(Bad())
+    for how, said in {
+        "short": "must have 12 symbols", "numbers": "must be bool", "nothing": "at least one",
+        "all": "not scored count", "name": "must have a loss",
+    }.items():  # fmt: skip
+        with pytest.raises(AssertionError, match=said):
+            testing.check_task(Bad(how=how))
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Predicts the last target; its flaws are what `check_learner` must find."""
+
+    how: str = ""
+
+    def init_theta(self, key=None):
+        return ()
+
+    def init(self, key, theta):
+        return {"last": jnp.zeros(4), "count": jnp.zeros(())}
+
+    def step(self, theta, state, stimulus, teaching, key):
+        target = jnp.where(teaching.taught > 0, teaching.target, state["last"])
+        if self.how == "untaught":
+            target = teaching.target
+        after = {"last": target, "count": state["count"] + 1}
+        prediction = target if self.how == "peek" else state["last"]
+        if self.how == "nan":
+            prediction = prediction / after["count"] / state["count"]
+        if self.how == "shape":
+            prediction = prediction[:2]
+        if self.how == "state":
+            after["count"] = after["count"].astype(int)
+        return after, prediction, jnp.ones(())
+
+
+def test_check_learner_finds_what_is_wrong():
+    testing.check_learner(Table(), TASK)
+    for how, said in {
+        "peek": "before it predicts", "untaught": "not taught", "nan": "not finite",
+        "shape": "must predict", "state": "structure, shapes and types",
+    }.items():  # fmt: skip
+        with pytest.raises(AssertionError, match=said):
+            testing.check_learner(Table(how), TASK)
+
+
+# --- what happens when ---------------------------------------------------------------------------
+
+
+def test_frozen_symbols_freeze_the_weights():
+    learner = plastic(rules.Decayed(RFLO), feedback="kolen_pollack", ticks=2)
+    record = lambda state, _: (state.network.weight, state.network.feedback)  # noqa: E731
+    life = Lifetime(learner, TASK, record=record)
+    episode = TASK.sample(jax.random.key(1))
+    times = jnp.arange(len(episode.target))
+    frozen = (times >= 4) & (times < 8)
+    episode = episode._replace(intervention=jnp.where(frozen, FREEZE, 0), taught=times >= 0)
+    theta = life.init_theta()
+    state = learner.init(jax.random.key(0), theta)
+    seen = jax.jit(lambda: life.advance(theta, state, episode, jax.random.key(2))[2])()
+    moves = sum(jnp.abs(jnp.diff(x, axis=0)).reshape(len(times) - 1, -1).sum(1) for x in jax.tree.leaves(seen))
+    np.testing.assert_array_equal(moves > 0, ~frozen[1:])
+
+
+def test_losses_are_of_the_predictions():
+    logits = jnp.array([1.0, 2.0, -1.0])
+    loss, correct = symbol_loss(logits, jnp.array([0.0, 1.0, 0.0]), "cross_entropy")
+    powers = np.exp(logits)
+    assert float(loss) == pytest.approx(-np.log(powers[1] / powers.sum()), rel=1e-5)
+    assert float(correct) == 1
+    assert float(symbol_loss(logits, jnp.array([1.0, 0.0, 0.0]), "cross_entropy")[1]) == 0
+    loss, correct = symbol_loss(logits, jnp.array([1.0, 0.0, 1.0]), "squared_error")
+    assert float(loss) == 8 and float(correct) == 0
+    lanes = jnp.stack([logits, -logits], axis=1)
+    loss, correct = symbol_loss(lanes, jnp.array([0.0, 1.0, 0.0]), "cross_entropy")
+    assert loss.shape == correct.shape == (2,) and correct.tolist() == [1, 0]
+
+
+def test_symbols_are_one_hot_and_silence_is_nothing():
+    np.testing.assert_array_equal(encode(jnp.array([1, -1]), 3), [[0, 1, 0], [0, 0, 0]])
+    vectors = jnp.array([[0.5, 2.0]])
+    np.testing.assert_array_equal(encode(vectors, 2), vectors)
+
+
+def test_pacing_gives_every_symbol_its_ticks():
+    """Three ticks a symbol reach an output three edges away; one tick does not."""
+    net, graph = chain()
+    stack = Graph(*(values[None] for values in graph))
+    predicted = {}
+    for ticks in (1, 3):
+        life = Lifetime(Plastic(net, stack, FixedTicks(ticks)), Follow(), record=lambda s, p: p)
+        _, metrics = life(life.init_theta(), jax.random.key(0))
+        predicted[ticks] = metrics["record"][0]
+        learner = life.learner
+        spent = learner.step(
+            life.init_theta(), learner.init(jax.random.key(0), life.init_theta()), jnp.ones(2),
+            Teaching(jnp.zeros(2)), jax.random.key(1),
+        )  # fmt: skip
+        assert float(spent[2]) == ticks and float(spent[0].network.age) == ticks
+    assert jnp.abs(predicted[1]).max() == 0
+    assert jnp.abs(predicted[3]).max() > 0
+    with pytest.raises(ValueError, match="ticks must be at least 1"):
+        FixedTicks(0)
+
+
+def chain():
+    """Two inputs, three linear hidden nodes in a row, two outputs."""
+    graph = graph_of([(0, 2), (1, 2), (2, 3), (3, 4), (4, 5), (4, 6)], 7)
+    net = LoopyNetwork.for_graph(
+        graph, rules.Zero(), num_inputs=2, num_hidden=3, num_outputs=2, bias=False,
+        loss="squared_error", activation="linear",
+    )  # fmt: skip
+    return net, graph
+
+
+# --- populations ---------------------------------------------------------------------------------
+
+
+def population_case(layout, **choices):
+    task = Memorize(length=3, alphabet=3, presentations=2)
+    rule = choices.pop("rule", rules.RunningScale(rules.RFLO(relays=1), eta=0.01, eps=0.1))
+    life = Lifetime(plastic(rule, task=task, hidden=6, layout=layout, **choices), task)
+    theta = life.init_theta()
+    scale = lambda x: x[None] * jnp.exp(0.2 * jax.random.normal(jax.random.key(3), (3, *x.shape)))  # noqa: E731
+    return life, jax.tree.map(scale, theta)
+
+
+LANES = {
+    "shared": {},
+    "noisy": {"noise": 0.2, "rule": rules.MLP(hidden=2, fields=("pre", "noise", "post"))},
+    "per_class": {"sharing": "per_class", "output_rule": rules.Delta()},
+    "per_synapse": {"sharing": "per_synapse"},
+    "kolen_pollack": {"feedback": "kolen_pollack", "num_memory": 2, "memory_rule": None},
+    "random": {"feedback": "random", "activation": "k_winners", "winners": 2, "rule": rules.Competitive()},
+    "returning": {"feedback": "returning", "rule": rules.MLP(hidden=2)},
+    "target": {"teaching": "target", "rule": rules.HPCA()},
+    "prediction": {"teaching": "prediction", "rule": rules.ShiftedHPCA()},
+    "reward": {"teaching": "reward", "rule": rules.NodePerturbation(), "activation": "softmax"},
+    "shuffled": {"control": "shuffled", "output_rule": rules.Normalised(rules.Delta())},
+}
+
+
+@pytest.mark.parametrize("mode", LANES)
+def test_lanes_are_vmap_are_a_loop(mode):
+    life, thetas = population_case("sparse", **LANES[mode])
+    assert life.learner.lanes
+    key = jax.random.key(5)
+    losses, metrics = jax.jit(life.population)(thetas, key)
+    single = jax.jit(life)
+    alone = [single(jax.tree.map(lambda x, p=p: x[p], thetas), key) for p in range(3)]
+    np.testing.assert_allclose(losses, [loss for loss, _ in alone], rtol=1e-4)
+    for name, values in metrics.items():
+        np.testing.assert_allclose(values, [m[name] for _, m in alone], rtol=1e-4, err_msg=name)
+    if mode in ("shared", "noisy"):
+        vmapped = jax.jit(jax.vmap(life, in_axes=(0, None)))(thetas, key)[0]
+        np.testing.assert_allclose(losses, vmapped, rtol=1e-4)
+        dense, _ = population_case("dense", **LANES[mode])
+        assert not dense.learner.lanes
+        np.testing.assert_allclose(jax.jit(dense.population)(thetas, key)[0], losses, rtol=1e-4)
+    assert len(set(np.round(losses, 6).tolist())) == 3
+
+
+def test_lanes_record():
+    life, thetas = population_case("sparse")
+    life = dataclasses.replace(life, record=lambda state, prediction: prediction)
+    seen = jax.jit(life.population)(thetas, jax.random.key(0))[1]["record"]
+    assert seen.shape == (3, life.spec.length, life.spec.num_outputs)
+    first = jax.jit(life)(jax.tree.map(lambda x: x[1], thetas), jax.random.key(0))[1]["record"]
+    np.testing.assert_allclose(seen[1], first, atol=1e-4)
+
+
+def test_keys_choose_graph_newborn_and_episode():
+    learner = plastic(num_graphs=4)
+    theta = learner.init_theta()
+    senders = [learner.init(jax.random.key(k), theta).wiring.wires.hidden.senders for k in range(12)]
+    assert len({tuple(s.tolist()) for s in senders}) > 1
+    life = Lifetime(learner, TASK)
+    run = jax.jit(life)
+    a, b, c = (float(run(theta, jax.random.key(k))[0]) for k in (0, 0, 1))
+    assert a == b != c
+
+
+def test_theta_may_be_traced_and_the_second_call_compiles_nothing():
+    life, traces = Lifetime(plastic(), TASK), []
+
+    @jax.jit
+    def lived(theta, key):
+        traces.append(1)
+        return life(theta, key)
+
+    theta = life.init_theta()
+    lived(theta, jax.random.key(0))
+    lived(jax.tree.map(lambda x: x * 1.1, theta), jax.random.key(1))
+    assert len(traces) == 1
+
+
+def test_live_is_one_lifetime():
+    learner = plastic()
+    metrics = live(learner, TASK, jax.random.key(3))
+    assert float(metrics["loss"]) == pytest.approx(
+        float(Lifetime(learner, TASK)(learner.init_theta(), jax.random.key(3))[0]), rel=1e-5
+    )
+
+
+def test_lifetimes_refuse_what_cannot_be():
+    with pytest.raises(ValueError, match="segment"):
+        Lifetime(plastic(), TASK, segment=-1)
+    with pytest.raises(ValueError, match="truncated needs segment"):
+        Lifetime(plastic(), TASK, truncated=True)
+
+
+# --- gradients -----------------------------------------------------------------------------------
+
+
+def gradient(life, theta, key=None):
+    key = jax.random.key(0) if key is None else key
+    return jax.jit(jax.value_and_grad(lambda theta: life(theta, key)[0]))(theta)
+
+
+def test_segments_change_memory_and_nothing_else():
+    life = Lifetime(plastic(rules.RFLO(eta=0.1, relays=1)), TASK)
+    theta = life.init_theta()
+    loss, whole = gradient(life, theta)
+    assert max(float(jnp.abs(x)) for x in jax.tree.leaves(whole)) > 1e-3
+    for segment in (4, 5):  # 5 does not divide the 12 symbols
+        loss_parts, parts = gradient(dataclasses.replace(life, segment=segment), theta)
+        assert float(loss_parts) == pytest.approx(float(loss), rel=1e-6)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), parts, whole)
+
+
+def test_gradients_are_the_slopes_of_the_loss(x64):
+    life = Lifetime(plastic(rules.RFLO(eta=0.1, relays=1)), TASK, segment=4)
+    theta = life.init_theta()
+    _, slopes = gradient(life, theta)
+    loss = jax.jit(lambda eta: life(theta | {"rule": {"eta": eta}}, jax.random.key(0))[0])
+    step = 1e-5
+    numeric = (loss(0.1 + step) - loss(0.1 - step)) / (2 * step)
+    assert float(slopes["rule"]["eta"]) == pytest.approx(float(numeric), rel=1e-6)
+
+
+def test_truncation_cuts_between_segments():
+    """What is learned in the last segment's own symbols counts; what was learned before does not."""
+    task = Memorize(length=4, alphabet=4, presentations=2)
+    life = Lifetime(plastic(task=task), task, segment=4)
+    theta = life.init_theta()
+    whole, cut = gradient(life, theta)[1], gradient(dataclasses.replace(life, truncated=True), theta)[1]
+    assert float(jnp.abs(whole["rule"]["eta"] - cut["rule"]["eta"])) > 1e-4
+    # By hand: each segment's loss from a state that is taken as given.
+    key = jax.random.key(0)
+
+    def by_hand(theta):
+        state, episode = life.start(theta, key)
+        losses = []
+        for start in (0, 4):
+            state = jax.lax.stop_gradient(state)
+            part = jax.tree.map(lambda x, start=start: x[start : start + 4], episode)
+            state, outcome, _ = life.advance(theta, state, part, key, start)
+            losses.append(outcome.loss)
+        return masked_mean(jnp.concatenate(losses), episode.scored)
+
+    expected = jax.jit(jax.grad(by_hand))(theta)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), cut, expected)
+    # The last segment alone: a longer past changes nothing in what is cut.
+    newborn = cut["innate"]
+    assert float(jnp.abs(newborn["input_gain"])) == 0  # birth is before the first segment
+    assert float(jnp.abs(whole["innate"]["input_gain"])) > 0
+
+
+FAST = ("oja", "running rflo", "normalised", "normalised l1", "homeostatic", "bcm divided", "delta")
+
+
+def zero_cases():
+    return [
+        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
+        for name in CASES
+        if CASES[name].init()
+    ]
+
+
+@pytest.mark.parametrize("name", zero_cases())
+def test_gradients_exist_at_zero_weights(name):
+    """A network born without any weight is silent: nothing may be nan there."""
+    task = Memorize(length=2, alphabet=2, presentations=2)
+    net = {"feedback": "kolen_pollack", "output_rule": rules.Delta(), "num_memory": 2, "memory_rule": None}
+    life = Lifetime(plastic(CASES[name], task=task, hidden=4, degree=2, **net), task)
+    theta = life.init_theta()
+    theta["innate"] = {k: v * 0 if k.endswith("gain") else v for k, v in theta["innate"].items()}
+    loss, slopes = gradient(life, theta)
+    assert np.isfinite(loss)
+    for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
+        assert np.isfinite(slope).all(), jax.tree_util.keystr(path)
