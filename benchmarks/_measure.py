@@ -1,13 +1,14 @@
 """What the benchmarks share: fresh processes, the fastest of several runs, peak memory, tables.
 
-A benchmark is a file with ``measure(quick) -> list[Table]``; `main` makes a command of it. Times are
-the fastest of several runs, since other work on the machine only ever adds; figures are to be
+A benchmark is a file with ``measure(quick) -> list[Table]``; `main` makes a command of it. Times
+are the fastest of several runs, since other work on the machine only ever adds; figures are to be
 compared within one run, not between runs.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -62,12 +63,13 @@ def environment() -> dict[str, str]:
     device = jax.devices()[0]
     name = device.device_kind if device.platform != "cpu" else f"CPU {_processor()}"
     versions = {
-        package: importlib.metadata.version(package)
-        for package in ("jax", "jaxlib", "numpy")
+        package: importlib.metadata.version(package) for package in ("jax", "jaxlib", "numpy")
     }
     return {
         "device": name,
-        "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
+        "cores": str(
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "load": f"{os.getloadavg()[0]:.1f} before the start" if hasattr(os, "getloadavg") else "",
         "python": platform.python_version(),
@@ -94,16 +96,21 @@ def _processor() -> str:
 
 
 def fastest(
-    runs: dict[str, Callable[[], Any]], repeats: int, enough: float = 0.0
+    runs: dict[str, Callable[[], Any]],
+    repeats: int,
+    enough: float = 0.0,
+    before: dict[str, Callable[[], Any]] | None = None,
 ) -> dict[str, float]:
     """Seconds of the fastest of ``repeats`` runs of each (more, until ``enough`` seconds are up).
 
-    They take turns, so that what else the machine does meanwhile meets them all alike.
+    They take turns, so that what else the machine does meanwhile meets them all alike. What is
+    named in ``before`` is called, untimed, before each run of that name.
     """
     best = dict.fromkeys(runs, float("inf"))
     begin, done = time.perf_counter(), 0
     while done < repeats or time.perf_counter() - begin < enough:
         for name, run in runs.items():
+            (before or {}).get(name, int)()
             start = time.perf_counter()
             run()
             best[name] = min(best[name], time.perf_counter() - start)
@@ -117,10 +124,8 @@ class PeakMemory:
     def __init__(self) -> None:
         # Linux forgets the highest resident size so far on this; elsewhere it stays, and the rise
         # is a lower bound.
-        try:
+        with contextlib.suppress(OSError):
             Path("/proc/self/clear_refs").write_text("5")
-        except OSError:
-            pass
         self._start = self._resident("VmRSS:")
 
     @staticmethod
@@ -176,7 +181,9 @@ def in_fresh_process(script: Path | str, *arguments: str, env: dict[str, str] | 
         check=False,
     )
     if result.returncode:
-        raise RuntimeError(f"{Path(script).name} {' '.join(arguments)} failed:\n{result.stderr[-2000:]}")
+        raise RuntimeError(
+            f"{Path(script).name} {' '.join(arguments)} failed:\n{result.stderr[-2000:]}"
+        )
     return json.loads(result.stdout.strip().splitlines()[-1])
 
 

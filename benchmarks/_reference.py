@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import os
 import shutil
 import subprocess
 import tempfile
@@ -29,10 +30,11 @@ SOURCE = r"""
 void dense(int P, int T, int I, int R, int O, const float *stimuli, const float *restrict mask,
            const float *c, float *weight, float *nodes, float *scratch) {
   const int N = I + R;
-  #pragma omp parallel for schedule(static)
+  #pragma omp parallel for schedule(dynamic)
   for (int p = 0; p < P; p++) {
     const float *k = c + 5 * p;
-    float *restrict w = weight + (size_t)p * R * N, *restrict a = nodes + (size_t)p * N, *restrict b = scratch + (size_t)p * N;
+    float *restrict w = weight + (size_t)p * R * N;
+    float *restrict a = nodes + (size_t)p * N, *restrict b = scratch + (size_t)p * N;
     for (int t = 0; t < T; t++) {
       memcpy(a, stimuli + (size_t)t * (I - 1), sizeof(float) * (I - 1));
       a[I - 1] = 1.0f;
@@ -55,10 +57,11 @@ void sparse(int P, int T, int I, int R, int O, const float *stimuli, const int *
             const int *start, const float *c, float *weight, float *nodes, float *scratch) {
   const int N = I + R;
   const size_t E = start[R];
-  #pragma omp parallel for schedule(static)
+  #pragma omp parallel for schedule(dynamic)
   for (int p = 0; p < P; p++) {
     const float *k = c + 5 * p;
-    float *restrict w = weight + p * E, *restrict a = nodes + (size_t)p * N, *restrict b = scratch + (size_t)p * N;
+    float *restrict w = weight + p * E;
+    float *restrict a = nodes + (size_t)p * N, *restrict b = scratch + (size_t)p * N;
     for (int t = 0; t < T; t++) {
       memcpy(a, stimuli + (size_t)t * (I - 1), sizeof(float) * (I - 1));
       a[I - 1] = 1.0f;
@@ -75,7 +78,45 @@ void sparse(int P, int T, int I, int R, int O, const float *stimuli, const int *
     }
   }
 }
+
+/* The same for blocks of L candidates side by side, the last axis of every array: no gathers, and
+   the vectors are full. P must be a multiple of L. */
+#define L 16
+void lanes(int P, int T, int I, int R, int O, const float *stimuli, const int *restrict sender,
+           const int *restrict start, const float *c, float *weight, float *nodes, float *scratch) {
+  const int N = I + R;
+  const size_t E = start[R];
+  #pragma omp parallel for schedule(dynamic)
+  for (int p = 0; p < P / L; p++) {
+    float (*restrict w)[L] = (float (*)[L])weight + p * E;
+    float (*restrict a)[L] = (float (*)[L])nodes + (size_t)p * N;
+    float (*restrict b)[L] = (float (*)[L])scratch + (size_t)p * N;
+    const float (*k)[L] = (const float (*)[L])c + 5 * p;
+    for (int t = 0; t < T; t++) {
+      for (int i = 0; i < I; i++)
+        for (int l = 0; l < L; l++) a[i][l] = i < I - 1 ? stimuli[(size_t)t * (I - 1) + i] : 1.0f;
+      for (int r = 0; r < R; r++) {
+        float u[L] = {0}, by_pre[L], by_weight[L], alone[L];
+        for (int e = start[r]; e < start[r + 1]; e++)
+          for (int l = 0; l < L; l++) u[l] += w[e][l] * a[sender[e]][l];
+        if (r < R - O)
+          for (int l = 0; l < L; l++) u[l] = tanhf(u[l]);
+        for (int l = 0; l < L; l++) {
+          by_pre[l] = k[0][l] * u[l] + k[1][l];
+          alone[l] = k[2][l] * u[l];
+          by_weight[l] = k[3][l] * u[l] * u[l] + k[4][l];
+          b[I + r][l] = u[l];
+        }
+        for (int e = start[r]; e < start[r + 1]; e++)
+          for (int l = 0; l < L; l++)
+            w[e][l] += by_pre[l] * a[sender[e]][l] + by_weight[l] * w[e][l] + alone[l];
+      }
+      memcpy(a[I], b[I], sizeof(float) * R * L);
+    }
+  }
+}
 """
+LANES = 16
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,42 +183,55 @@ class CReference:
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode:
                 raise RuntimeError(f"the C reference does not compile: {result.stderr[-500:]}")
+            # Threads that wait for work by spinning would take the cores from what runs next.
+            os.environ.setdefault("OMP_WAIT_POLICY", "passive")
             self._library = ctypes.CDLL(str(library))
 
-    def start(self, problem: Problem, dense: bool) -> Any:
-        """Arrays for `run`: (dense, constants, weight, nodes, scratch)."""
-        count = len(problem.weight)
-        nodes = np.zeros((count, problem.num_nodes), np.float32)
-        if dense:
-            weight, mask = problem.matrices()
+    def start(self, problem: Problem, form: str) -> Any:
+        """Arrays for `run`; ``form`` is ``dense``, ``sparse`` or ``lanes`` (P a multiple of 16)."""
+        ends = np.searchsorted(
+            problem.receivers, np.arange(problem.num_inputs, problem.num_nodes + 1)
+        )
+        constants = [problem.senders.astype(np.int32), ends.astype(np.int32)]
+        coefficients, born = problem.coefficients.astype(np.float32), problem.weight
+        if form == "dense":
+            born, mask = problem.matrices()
             constants = [mask]
-        else:
-            ends = np.searchsorted(
-                problem.receivers, np.arange(problem.num_inputs, problem.num_nodes + 1)
-            )
-            weight = problem.weight.astype(np.float32)
-            constants = [problem.senders.astype(np.int32), ends.astype(np.int32)]
-        return dense, constants, weight, nodes, np.zeros_like(nodes)
+        if form == "lanes":
+            coefficients, born = _in_blocks(coefficients), _in_blocks(born)
+        nodes = np.zeros((len(problem.weight), problem.num_nodes), np.float32)
+        weight = np.array(born, np.float32)
+        return form, born, [*constants, coefficients, weight, nodes, np.zeros_like(nodes)]
+
+    def reset(self, arrays: Any) -> None:
+        """Newborn networks again: weights that decay run after run end as slow denormal numbers."""
+        _, born, (*_, weight, nodes, scratch) = arrays
+        weight[:] = born
+        nodes[:] = scratch[:] = 0.0
 
     def run(self, problem: Problem, arrays: Any) -> None:
         """All ticks of all candidates, in place."""
-        dense, constants, weight, nodes, scratch = arrays
+        form, _, given = arrays
         stimuli = np.ascontiguousarray(problem.stimuli, np.float32)
-        coefficients = np.ascontiguousarray(problem.coefficients, np.float32)
-        sizes = (len(weight), len(stimuli), problem.num_inputs, problem.num_receivers)
-        given = [stimuli, *constants, coefficients, weight, nodes, scratch]
-        call = self._library.dense if dense else self._library.sparse
-        call(
+        sizes = (len(problem.weight), len(stimuli), problem.num_inputs, problem.num_receivers)
+        getattr(self._library, form)(
             *(ctypes.c_int(size) for size in (*sizes, problem.num_outputs)),
-            *(array.ctypes.data_as(ctypes.c_void_p) for array in given),
+            *(array.ctypes.data_as(ctypes.c_void_p) for array in (stimuli, *given)),
         )
 
     def weights(self, problem: Problem, arrays: Any) -> np.ndarray:
         """[P, E] of the arrays."""
-        dense, _, weight, *_ = arrays
-        if not dense:
-            return weight
-        return weight[:, problem.receivers - problem.num_inputs, problem.senders]
+        form, _, (*_, weight, _, _) = arrays
+        if form == "dense":
+            return weight[:, problem.receivers - problem.num_inputs, problem.senders]
+        if form == "lanes":
+            return weight.swapaxes(1, 2).reshape(problem.weight.shape)
+        return weight
+
+
+def _in_blocks(values: np.ndarray) -> np.ndarray:
+    """[P, E] -> [P / 16, E, 16]."""
+    return np.ascontiguousarray(values.reshape(-1, LANES, values.shape[1]).swapaxes(1, 2))
 
 
 def run_numpy(problem: Problem, dense: bool, ticks: int) -> np.ndarray:
@@ -225,7 +279,9 @@ def run_torch(problem: Problem, dense: bool, ticks: int) -> np.ndarray:
     nodes = torch.zeros(len(problem.weight), problem.num_nodes)
     nodes[:, first - 1] = 1.0
     place, senders = tensor(problem.receivers - first).long(), tensor(problem.senders).long()
-    weight, mask = map(tensor, problem.matrices()) if dense else (tensor(problem.weight.copy()), None)
+    weight, mask = (
+        map(tensor, problem.matrices()) if dense else (tensor(problem.weight.copy()), None)
+    )
     for stimulus in tensor(problem.stimuli[:ticks]):
         nodes[:, : first - 1] = stimulus
         if dense:

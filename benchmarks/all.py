@@ -40,7 +40,10 @@ def environment() -> dict[str, str]:
 
 def write(folder: Path, where: dict[str, str], tables: list[Table], quick: bool) -> Path:
     """Writes the tables as Markdown and JSON, named for the device; returns the Markdown's path."""
-    words = [where["device"], f"{where['cores']} cores" if where["device"].startswith("CPU") else ""]
+    words = [
+        where["device"],
+        f"{where['cores']} cores" if where["device"].startswith("CPU") else "",
+    ]
     name = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-") + "-quick" * quick
     folder.mkdir(parents=True, exist_ok=True)
     facts = "\n".join(f"- {key}: {value}" for key, value in where.items() if value)

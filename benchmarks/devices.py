@@ -22,7 +22,12 @@ machine the factors are rough. On a GPU or with one core there is nothing to sha
 CASES: dict[str, dict[str, Any]] = {
     "dense, N = 64, five terms": {"num_nodes": 64, "count": 32, "ticks": 200},
     "dense, N = 128, five terms": {"num_nodes": 128, "count": 64, "ticks": 100},
-    "dense, N = 256, RunningScale(RFLO)": {"num_nodes": 256, "count": 16, "ticks": 100, "rflo": True},
+    "dense, N = 256, RunningScale(RFLO)": {
+        "num_nodes": 256,
+        "count": 16,
+        "ticks": 100,
+        "rflo": True,
+    },
     "sparse, N = 200, five terms": {"num_nodes": 200, "count": 64, "ticks": 200, "kind": "sparse"},
 }
 
@@ -81,7 +86,6 @@ def measure(quick: bool = False) -> list[Table]:
     """A row for each population."""
     import jax
 
-    note = NOTE
     if jax.default_backend() != "cpu":
         return [Table("One device or two", NOTE + " Not measured: no CPU backend.", [])]
     rows = []
@@ -108,7 +112,7 @@ def measure(quick: bool = False) -> list[Table]:
                 "compile two, s": both["compile"],
             }
         )
-    return [Table("One device or two", note, rows)]
+    return [Table("One device or two", NOTE, rows)]
 
 
 if __name__ == "__main__":

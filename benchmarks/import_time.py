@@ -1,6 +1,6 @@
 """Seconds that ``import loopymeta`` takes, beside ``import jax`` alone.
 
-    python benchmarks/import_time.py [--quick] [--json]
+python benchmarks/import_time.py [--quick] [--json]
 """
 
 from __future__ import annotations

@@ -34,6 +34,13 @@ def x64():
         yield
 
 
+def some_fast(names, fast):
+    """Test parameters of which all but ``fast`` are slow."""
+    names, fast = list(names), tuple(fast)
+    assert set(fast) <= set(names), set(fast) - set(names)
+    return [pytest.param(n, marks=() if n in fast else pytest.mark.slow) for n in names]
+
+
 def graph_of(edges, num_nodes: int) -> Graph:
     """A graph from (sender, receiver) pairs."""
     pairs = sorted({(receiver, sender) for sender, receiver in edges})
@@ -46,11 +53,14 @@ def graph_of(edges, num_nodes: int) -> Graph:
     )
 
 
-def small(rule, *, inputs=3, hidden=6, outputs=2, degree=3, returns=0, seed=0, **choices):
+def small(
+    rule, *, inputs=3, hidden=6, outputs=2, degree=3, returns=0, seed=0, wired="fixed_in_degree",
+    **choices,
+):
     """(network, graph) of a few nodes; ``inputs`` does not count the constant one."""
     num_inputs = inputs + bool(choices.get("bias", True))
     sizes = {"num_inputs": num_inputs, "num_hidden": hidden, "num_outputs": outputs}
-    graph = make_graph(degree=degree, return_degree=returns, seed=seed, **sizes)
+    graph = make_graph(wired, degree=degree, return_degree=returns, seed=seed, **sizes)
     return LoopyNetwork.for_graph(graph, rule, **sizes, **choices), graph
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import live, small
+from conftest import live, small, some_fast
 
 from loopymeta import rules
 from loopymeta.hebbian import (
@@ -61,7 +61,10 @@ def form_network(order: str, teaching: str):
     return whole
 
 
-@pytest.mark.parametrize("name", POINTS)
+FAST = ("oja", "covariance", "bcm", "hpca", "rflo", "stdp", "three_factor")
+
+
+@pytest.mark.parametrize("name", some_fast(POINTS, FAST))
 def test_a_named_rule_is_its_point_of_the_form(name, x64):
     rule = POINTS[name]
     net, graph = network(rule)

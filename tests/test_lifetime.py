@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import graph_of
+from conftest import graph_of, some_fast
 from test_rules import CASES
 
 from loopymeta import data, rules, testing
@@ -66,7 +66,7 @@ LEARNERS = {
 }
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", some_fast(LEARNERS, ("rflo", "reward", "prediction")))
 def test_networks_conform(name):
     testing.check_learner(LEARNERS[name](), TASK)
 
@@ -257,7 +257,9 @@ LANES = {
 }
 
 
-@pytest.mark.parametrize("mode", LANES)
+@pytest.mark.parametrize(
+    "mode", some_fast(LANES, ("shared", "noisy", "kolen_pollack", "returning", "shuffled"))
+)
 def test_lanes_are_vmap_are_a_loop(mode):
     life, thetas = population_case("sparse", **LANES[mode])
     assert life.learner.lanes
@@ -383,18 +385,10 @@ def test_truncation_cuts_between_segments():
     assert float(jnp.abs(whole["innate"]["input_gain"])) > 0
 
 
-FAST = ("oja", "running rflo", "normalised", "normalised l1", "homeostatic", "bcm divided", "delta")
-
-
-def zero_cases():
-    return [
-        pytest.param(name, marks=() if name in FAST else pytest.mark.slow)
-        for name in CASES
-        if CASES[name].init()
-    ]
-
-
-@pytest.mark.parametrize("name", zero_cases())
+@pytest.mark.parametrize(
+    "name",
+    some_fast([n for n in CASES if CASES[n].init()], ("running rflo", "normalised", "bcm divided")),
+)
 def test_gradients_exist_at_zero_weights(name):
     """A network born without any weight is silent: nothing may be nan there."""
     task = Memorize(length=2, alphabet=2, presentations=2)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import graph_of, small
+from conftest import graph_of, small, some_fast
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,7 +48,6 @@ CASES = {name: default(name) for name in (*RULES, *WRAPPERS)} | {
         "a * tanh(pre) / weight - max(pre, noise) * reconstruction * energy^2 + reward", a=0.01
     ),
 }
-named = pytest.mark.parametrize("rule", CASES.values(), ids=CASES.keys())
 
 
 def final_classes(of: type = Rule):
@@ -61,9 +60,9 @@ def final_classes(of: type = Rule):
 # --- the contract --------------------------------------------------------------------------------
 
 
-@named
-def test_every_rule_conforms(rule):
-    testing.check_rule(rule)
+@pytest.mark.parametrize("name", some_fast(CASES, [*RULES, *WRAPPERS, "rflo relayed", "written, rich"]))
+def test_every_rule_conforms(name):
+    testing.check_rule(CASES[name])
 
 
 def test_every_rule_is_registered():
@@ -196,9 +195,9 @@ BY_HAND = [  # rule, trace before, change, some of the trace after
     (rules.RFLO(eta=0.1), {"eligibility": 1.0}, -0.1 * (0.5 + 0.125), {"eligibility": 0.625}),
     (
         rules.RFLO(eta=0.1, relays=2),
-        {"eligibility": 1.0, "eligibility_1": 2.0, "eligibility_2": 3.0},
+        {"eligibility": 1.0, "eligibility_1": 2.0},
         0.1 * (-0.625 + 1.0 * 10 + 2.0 * 100),
-        {"eligibility": 0.625, "eligibility_1": 1.0, "eligibility_2": 2.0},
+        {"eligibility": 0.625, "eligibility_1": 1.0},
     ),
     (
         rules.EProp(eta=0.1, kappa=0.5, beta=0.5, rho=0.75),

@@ -79,7 +79,10 @@ class Layout:
 
     def wires(self, senders: Array, receivers: Array) -> Wires:
         """The bundle's edges (global node numbers, sorted by receiver) made ready."""
-        senders, local = jnp.asarray(senders), jnp.asarray(receivers) - self.first
+        # A graph known at compile time would be sorted and counted by the compiler, at length.
+        given = (jnp.asarray(senders), jnp.asarray(receivers))
+        senders, receivers = jax.lax.optimization_barrier(given)
+        local = receivers - self.first
         if self.dense:
             mask = jnp.zeros(self.edge_shape).at[local, senders].set(1.0)
             return Wires(senders, local, mask, ())

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import difflib
+import io
+import itertools
 import json
 import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+import textwrap
+import typing
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar
 
 from loopymeta import _validate, data, recipes, registry, runs
 from loopymeta._version import __version__
@@ -36,7 +44,7 @@ commands:
 loopymeta COMMAND --help explains a command; loopymeta train TASK --help shows all its options.
 """
 
-ERRORS = (ValueError, TypeError, OSError, data.DataError)
+ERRORS = (ValueError, TypeError, OSError, MemoryError, OverflowError, data.DataError)
 """What a person can mend: shown as one line, without a traceback."""
 
 
@@ -54,6 +62,21 @@ class _Train(TrainConfig[T], Generic[T]):
     """One line of JSON a generation instead of a live display (the default without a terminal)."""
 
 
+@dataclass(frozen=True)
+class _TrainSelecting(_Train[T], Generic[T]):
+    """As above, for recipes with a task of their own to choose on, whose options are then shown."""
+
+    select_task: T = None  # type: ignore[assignment]
+    """The task on which the candidate to report is chosen."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Errors as one line, like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ValueError(f"{message} ({self.prog} --help explains it)")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -66,11 +89,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output went away (as with `| head`): not an error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except ERRORS as error:
-        if os.environ.get("LOOPYMETA_TRACEBACK"):
+    except (*ERRORS, RuntimeError) as error:
+        if os.environ.get("LOOPYMETA_TRACEBACK") or not _mendable(error):
             raise
-        print(f"loopymeta: {error}", file=sys.stderr)
+        print(f"loopymeta: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _mendable(error: Exception) -> bool:
+    """Whether a person can mend it: of jax's own errors, only that the memory is full."""
+    return isinstance(error, ERRORS) or "RESOURCE_EXHAUSTED" in str(error)
+
+
+def _one_line(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        named = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{named}"
+    text = " ".join(str(error).split()) or type(error).__name__
+    return f"out of memory: {text}" if isinstance(error, (MemoryError, RuntimeError)) else text
 
 
 def _run(arguments: list[str]) -> int:
@@ -102,10 +138,15 @@ def _rule_registry() -> Any:
 
     @constructors.primitive_rule
     def _(info: Any) -> Any:
-        if not (isinstance(info.type, type) and issubclass(info.type, Rule)):
+        kinds = set(typing.get_args(info.type) or (info.type,))
+        optional = type(None) in kinds
+        rules = [isinstance(k, type) and issubclass(k, Rule) for k in kinds - {type(None)}]
+        if not rules or not all(rules):
             return None
 
-        def read(words: list[str]) -> Rule:
+        def read(words: list[str]) -> Rule | None:
+            if optional and words[0] == "None":
+                return None
             try:
                 return rule_from_text(words[0])
             except TypeError as error:
@@ -113,10 +154,10 @@ def _rule_registry() -> Any:
 
         return tyro.constructors.PrimitiveConstructorSpec(
             nargs=1,
-            metavar="RULE",
+            metavar="{None}|RULE" if optional else "RULE",
             instance_from_str=read,
-            is_instance=lambda value: isinstance(value, Rule),
-            str_from_instance=lambda rule: [rule_to_text(rule)],
+            is_instance=lambda value: isinstance(value, tuple(kinds)),
+            str_from_instance=lambda rule: ["None" if rule is None else rule_to_text(rule)],
         )
 
     return constructors
@@ -125,16 +166,66 @@ def _rule_registry() -> Any:
 def _options(kind: Any, words: list[str], prog: str, default: Any, description: str) -> Any:
     import tyro
 
-    # Options of the network are many: one flag a line, and no subcommands.
-    return tyro.cli(
-        kind,
-        prog=prog,
-        args=words,
-        default=default,
-        description=description,
-        registry=_rule_registry(),
-        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
-    )
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            # Options of the network are many: one flag a line, and no subcommands.
+            return tyro.cli(
+                kind,
+                prog=prog,
+                args=_flags(words, prog, default),
+                default=default,
+                description=description,
+                registry=_rule_registry(),
+                config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+            )
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        raise ValueError(f"{_from_box(said.getvalue())} ({prog} --help explains it)") from None
+
+
+def _from_box(text: str) -> str:
+    """The message in the box that tyro draws: the lines between its top and its first rule."""
+    lines = [line.strip(" │") for line in text.splitlines() if line.strip(" │")]
+    inside = lines[1:] if lines and lines[0].startswith("╭") else lines
+    ends = [i for i, line in enumerate(inside) if line[0] in "─╰"]
+    return " ".join(inside[: ends[0]] if ends else inside)
+
+
+def _flags(words: list[str], prog: str, default: Any) -> list[str]:
+    """The words with yes-or-no options written out (--quiet, --no-quiet), all options known."""
+    known = dict(_known_options(default))
+    flags = []
+    for place, word in enumerate(words):
+        name, equals, _ = word.replace("_", "-").partition("=")
+        last, _, tail = name.rpartition("--no-")
+        if not word.startswith("--") or name == "--help":
+            flags.append(word)
+        elif name in known:
+            following = words[place + 1 : place + 2]
+            bare = isinstance(known[name], bool) and not equals
+            if bare and (not following or following[0].startswith("-")):
+                flags += [word, "True"]
+            else:
+                flags.append(word)
+        elif not last and isinstance(known.get(f"--{tail}"), bool):
+            flags += [f"--{tail}", "False"]
+        else:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            raise ValueError(f"unknown option {name!r}.{hint} {prog} --help shows all options")
+    return flags
+
+
+def _known_options(value: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
+    """(name, default) of every option of a configuration."""
+    for field in dataclasses.fields(value):
+        name, inner = prefix + field.name.replace("_", "-"), getattr(value, field.name)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, Rule):
+            yield from _known_options(inner, name + ".")
+        else:
+            yield name, inner
 
 
 # --- train ---------------------------------------------------------------------------------------
@@ -145,10 +236,10 @@ def _train(words: list[str]) -> int:
         print("usage: loopymeta train TASK [options]\n       loopymeta train --resume RUN\n")
         print("tasks (loopymeta train TASK --help shows all options of a task):")
         for name in recipes.RECIPES:
-            print(f"  {name:10s} {_first_line(TASKS[name])}")
+            _print_entry(f"  {name}", _first_line(TASKS[name]), 13)
         return 0 if words else 2
     if words[0].startswith("-"):
-        parser = argparse.ArgumentParser(prog="loopymeta train", allow_abbrev=False)
+        parser = _Parser(prog="loopymeta train", allow_abbrev=False, usage="%(prog)s --resume RUN")
         parser.add_argument("--resume", required=True, metavar="RUN")
         parser.add_argument("--quiet", nargs="?", const="True", default="False")
         given = parser.parse_args(words)
@@ -156,19 +247,17 @@ def _train(words: list[str]) -> int:
     task, *rest = words
     default = recipes.recipe(task)
     fields = {f.name: getattr(default, f.name) for f in dataclasses.fields(default)}
+    kind: Any = _Train if default.select_task is None else _TrainSelecting
     options = _options(
-        _Train[TASKS[task]],
+        kind[TASKS[task]],
         rest,
         f"loopymeta train {task}",
-        _Train(**fields),
+        kind(**fields),
         _first_line(TASKS[task]),
     )
     if options.resume is not None:
-        if [word for word in rest if word.startswith("--")] not in (
-            ["--resume"],
-            ["--resume", "--quiet"],
-            ["--quiet", "--resume"],
-        ):
+        given = {word.partition("=")[0] for word in rest if word.startswith("--")}
+        if given - {"--resume", "--quiet", "--no-quiet"}:
             raise ValueError("--resume takes every option from the run; give it alone")
         return _drive(None, resume=options.resume, quiet=options.quiet)
     config = TrainConfig(**{name: getattr(options, name) for name in fields})
@@ -189,23 +278,32 @@ def _drive(
 
     live = sys.stdout.isatty() and not quiet
     reporter = TerminalReporter() if live else LineReporter()
-    try:
-        if resume is not None:
-            training.resume(resume, reporter=reporter)
-        elif config is not None:
-            training.train(config, out, name=name, reporter=reporter)
-    except training.Interrupted as stopped:
-        print(
-            f"\nstopped after generation {stopped.generation}; a checkpoint is written. Go on with\n"
-            f"  loopymeta train --resume {stopped.run.path}",
-            file=sys.stderr,
-        )
-        return 130
+    with warnings.catch_warnings():
+        warnings.showwarning = _warn
+        try:
+            if resume is not None:
+                training.resume(resume, reporter=reporter)
+            elif config is not None:
+                training.train(config, out, name=name, reporter=reporter)
+        except training.Interrupted as stopped:
+            print(
+                f"\nstopped; everything up to generation {stopped.generation} is saved. Go on with\n"
+                f"  loopymeta train --resume {stopped.run.path}",
+                file=sys.stderr,
+            )
+            return 130
     return 0
+
+
+def _warn(message: Warning | str, *where: Any, **more: Any) -> None:
+    """A warning as one line."""
+    print(f"loopymeta: {' '.join(str(message).split())}", file=sys.stderr)
 
 
 def _use_all_cores() -> None:
     """On a CPU, one device a core: candidates share them (on a GPU or TPU this does nothing)."""
+    # Alarms of the compiler about its own slowness would break the live display.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
@@ -216,7 +314,7 @@ def _use_all_cores() -> None:
 
 
 def _evaluate(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="loopymeta evaluate",
         description="Report a rule on a task on fresh seeds, controls and baselines beside.",
     )
@@ -233,14 +331,25 @@ def _evaluate(words: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
     parser.add_argument("--no-baselines", action="store_true", help="without the task's baselines")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
+    parser.add_argument(
+        "--longest",
+        type=int,
+        metavar="K",
+        help="memorize: instead, the longest sequence recalled >= 95 %% after K presentations",
+    )
     given = parser.parse_args(words)
     _use_all_cores()
     from loopymeta import training
     from loopymeta.progress import LineReporter, TerminalReporter
 
-    network, theta, task_name = _rule_to_evaluate(given.rule, given.task)
-    task = _task_with(task_name, given.set)
+    if given.json and not Path(given.json).absolute().parent.is_dir():
+        raise ValueError(f"there is no folder {Path(given.json).parent} for {given.json}")
+    network, theta, task = _rule_to_evaluate(given.rule, given.task)
+    task = _task_with(task, given.set)
+    if given.longest is not None:
+        return _longest(network, theta, task, given.longest, given.seed)
     reporter = TerminalReporter() if sys.stdout.isatty() else LineReporter()
+    reporter.task = training.task_name(task)
     result = training.evaluate_rule(
         network,
         theta,
@@ -259,26 +368,61 @@ def _evaluate(words: list[str]) -> int:
     return 0
 
 
-def _rule_to_evaluate(rule: str, task: str | None) -> tuple[NetworkConfig, Any, str]:
+def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, seed: int) -> int:
+    """The growing curriculum of memorize."""
+    from loopymeta.curriculum import longest_sequence
+    from loopymeta.tasks import Memorize
+
+    if not isinstance(task, Memorize):
+        raise ValueError("--longest is for the task memorize")
+
+    def say(length: int, recall: float) -> None:
+        print(f"length {length:4d}  recall {recall:.3f}", flush=True)
+
+    found = longest_sequence(
+        network, theta, alphabet=task.alphabet, presentations=presentations, seed=seed, say=say
+    )
+    print(f"longest recalled after {presentations} presentations: {found.length}")
+    return 0
+
+
+def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, Any]:
     """(networks, theta or None, task) of what was named."""
     from loopymeta import training
 
-    if Path(rule).exists():
+    if os.path.exists(rule):
         network, theta = training.read_rule(rule)
-        path = Path(rule) / "rule.json" if Path(rule).is_dir() else Path(rule)
-        return network, theta, task or runs.read_json_file(path)["task"]
-    if "/" in rule or rule.endswith(".json"):
+        return network, theta, _task_of(Path(rule), name)
+    if "(" not in rule and ("/" in rule or rule.endswith(".json")):
         raise ValueError(f"there is no run or rule file {rule}")
-    if task is None:
-        raise ValueError("--task must say on which task to report a rule by name")
     named = rule_from_text(rule)
-    network = dataclasses.replace(recipes.recipe(task).network, rule=named, output_rule=None)
-    return network, None, task
+    if name is None:
+        raise ValueError("--task must say on which task to report a rule by name")
+    default = recipes.recipe(name)
+    network = dataclasses.replace(default.network, rule=named, output_rule=None)
+    return network, None, default.task
 
 
-def _task_with(name: str, settings: list[str]) -> Any:
-    """The recipe's task with the options that were set."""
-    task = recipes.recipe(name).task
+def _task_of(path: Path, name: str | None) -> Any:
+    """The task of a rule file: the very one its run reported it on, where that is known."""
+    from loopymeta import training
+
+    folder = path if path.is_dir() else path.parent
+    if (folder / "config.json").is_file():
+        config = training.read_config(folder)
+        if name is None or training.task_name(config.task) == name:
+            return config.task
+    if name is None:
+        file = path / "rule.json" if path.is_dir() else path
+        name = runs.read_json_file(file).get("task")
+        if not isinstance(name, str):
+            raise ValueError(f"{file} does not say what task its rule was learned on: give --task")
+    return recipes.recipe(name).task
+
+
+def _task_with(task: Any, settings: list[str]) -> Any:
+    """A task with the options that were set."""
+    name = type(task).__name__.lower()
     fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
     values: dict[str, Any] = {}
     for setting in settings:
@@ -298,17 +442,24 @@ def _task_with(name: str, settings: list[str]) -> Any:
 
 
 def _first_line(thing: Any) -> str:
-    return (thing.__doc__ or "").strip().split("\n")[0]
+    return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "")
+
+
+def _print_entry(name: str, text: str, width: int = 26) -> None:
+    """A name and what it is, in lines that fit the terminal."""
+    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+    name = f"{name:{width - 1}s} "
+    print(textwrap.fill(name + text, max(columns, 2 * width), subsequent_indent=" " * width))
 
 
 def _catalogue(words: list[str], command: str, kind: str, known: Mapping[str, Any]) -> str | None:
     """The name that was asked for, or None after printing the list."""
-    parser = argparse.ArgumentParser(prog=f"loopymeta {command}")
+    parser = _Parser(prog=f"loopymeta {command}", description=f"List the {kind}s, or show one.")
     parser.add_argument("name", nargs="?", help=f"the {kind} to show")
     name = parser.parse_args(words).name
     if name is None:
         for each, cls in known.items():
-            print(f"{each:26s} {_first_line(cls)}")
+            _print_entry(each, _first_line(cls))
         return None
     if name not in known:
         raise _validate.unknown(kind, name, known)
@@ -318,15 +469,32 @@ def _catalogue(words: list[str], command: str, kind: str, known: Mapping[str, An
 def _show(cls: type) -> None:
     import inspect
 
-    print(inspect.cleandoc(cls.__doc__ or ""))
+    text, _, _ = inspect.cleandoc(cls.__doc__ or "").partition("\n>>>")
+    print(text.replace("``", "").rstrip())
     print("\nfields:")
+    described = _described(cls)
     for field in dataclasses.fields(cls):
-        help_text = field.metadata.get("help", "")
+        help_text = field.metadata.get("help") or described.get(field.name, "")
         default = field.default
         if default is dataclasses.MISSING:
             default = "" if field.default_factory is dataclasses.MISSING else field.default_factory()
         default = rule_to_text(default) if isinstance(default, Rule) else default
-        print(f"  {field.name:20s} {default!s:12s} {help_text}")
+        _print_entry(f"  {field.name:20s} {default!s:12s}", help_text, 36)
+
+
+def _described(cls: type) -> dict[str, str]:
+    """The line of explanation below each field of a class, from its source."""
+    import ast
+    import inspect
+
+    lines = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    found = {}
+    for field, text in itertools.pairwise(getattr(lines, "body", [])):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            value = getattr(text.value, "value", None)
+            if isinstance(value, str) and isinstance(field.target, ast.Name):
+                found[field.target.id] = " ".join(value.split()).replace("``", "")
+    return found
 
 
 def _rules(words: list[str]) -> int:
@@ -348,7 +516,7 @@ def _tasks(words: list[str]) -> int:
 
 
 def _data(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="loopymeta data", description="List, fetch and verify the data sets."
     )
     parser.add_argument("action", choices=("list", "fetch", "verify"))
@@ -375,7 +543,7 @@ def _data(words: list[str]) -> int:
 
 
 def _plot(words: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="loopymeta plot", description="Draw the figures of a run again."
     )
     parser.add_argument("run", help="run folder")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from loopymeta import _validate, graph
 from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
@@ -19,6 +19,7 @@ from loopymeta.tasks.base import Spec
 T = TypeVar("T")
 
 Control = Literal["none", "frozen", "shuffled", "zero"]
+Method = Literal["evolution", "antithetic", "gradient", "persistent"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,8 @@ class NetworkConfig:
     """Plasticity of the synapses onto memory nodes; zero: they do not learn."""
     sharing: Literal["shared", "per_class", "per_node_type", "per_synapse"] = "shared"
     """Which synapses have numbers of their own: none, edge classes, node types, every synapse."""
+    class_rates: tuple[tuple[str, float], ...] = ()
+    """Under per_class: factors of the rule's rate eta, class by class, where the search starts."""
     num_node_types: int = 1
     """Types of hidden nodes under per_node_type."""
     activation: str = "tanh"
@@ -149,7 +152,7 @@ class NetworkConfig:
 class OuterConfig:
     """The outer loop: how a better rule is made."""
 
-    method: Literal["evolution", "antithetic", "gradient", "persistent"] = "evolution"
+    method: Method = "evolution"
     """An evosax strategy, the antithetic estimator or the exact gradient into an optax optimiser,
     or persistent evolution for long lifetimes."""
     generations: int = 40
@@ -182,8 +185,12 @@ class OuterConfig:
     """Devices that share the candidates; unset, one on a GPU or TPU, every core on a CPU."""
 
     def __post_init__(self) -> None:
+        _validate.choice("method", self.method, get_args(Method))
         for name in ("generations", "population_size", "lifetimes", "elites", "window"):
             _validate.at_least(name, getattr(self, name), 1)
+        for name in ("chunk", "devices"):
+            if getattr(self, name) is not None:
+                _validate.at_least(name, getattr(self, name), 1)
         _validate.positive("sigma", self.sigma)
         _validate.at_least("segment", self.segment, 0)
 
@@ -246,6 +253,8 @@ class TrainConfig(Generic[T]):
     """The networks."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
+    train_hidden: int | None = None
+    """Hidden nodes in the outer loop, where they may be fewer; unset, those of the networks."""
     objective: str = "loss"
     """The metric of the training task that the outer loop lowers."""
     seed: int = 0
@@ -266,11 +275,23 @@ class TrainConfig(Generic[T]):
         _validate.at_least("select", self.select, 0)
         _validate.at_least("report", self.report, 1)
 
-    def lifetime(self, task: Any = None, control: Control = "none") -> Lifetime:
-        """A lifetime of the run's networks on a task (default: the one of the outer loop)."""
-        task = self.train_task if task is None else task
+    def lifetime(
+        self, task: Any = None, control: Control = "none", training: bool | None = None
+    ) -> Lifetime:
+        """A lifetime of the run's networks on a task.
+
+        Args:
+          task: what they live through; None: the task of the outer loop.
+          control: a control instead of the learning network.
+          training: whether it is lived on the graphs and for the objective of the outer loop, or on
+            graphs of its own for the loss; None: only where no task is given. (Not told by the task
+            itself: a configuration read back from its file has equal tasks, but other objects.)
+        """
+        training = task is None if training is None else training
         network = dataclasses.replace(self.network, control=control)
-        training = task is self.train_task or task is self.select_task
+        if task is None and self.train_hidden is not None:
+            network = dataclasses.replace(network, num_hidden=self.train_hidden)
+        task = self.train_task if task is None else task
         return Lifetime(
             network.build(task.spec, seed=self.seed if training else self.seed + 1_000_003),
             task,

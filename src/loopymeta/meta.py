@@ -137,6 +137,11 @@ def _on_devices(run: Callable[[Theta], Any], thetas: Theta, num: int, devices: i
 # --- what all outer loops share ------------------------------------------------------------------
 
 
+def _strong(tree: Any) -> Any:
+    """The same numbers, none weakly typed: the second generation would compile everything again."""
+    return jax.tree.map(lambda x: jnp.asarray(x).astype(jnp.asarray(x).dtype), tree)
+
+
 class MetaOptimizer(Protocol):
     """An outer loop: pure ``init`` and ``step``; the caller jits, drives and saves."""
 
@@ -190,7 +195,7 @@ def _renew(elites: Elites, losses: Array, challengers: Array, found: Array) -> E
     for challenger, loss in zip(challengers, found, strict=True):
         mean = elites.mean()
         worst = jnp.argmax(mean)
-        known = (jnp.abs(elites.coordinates - challenger).max(-1) == 0) & (elites.count > 0)
+        known = (jnp.abs(elites.coordinates - challenger[None]).max(-1) == 0) & (elites.count > 0)
         take = (loss < mean[worst]) & ~known.any()
 
         def put(old: Array, new: Any, at: Array = worst, take: Array = take) -> Array:
@@ -265,7 +270,7 @@ class Problem:
         kept = [jnp.ravel(x) for x, use in zip(leaves, self._searched(), strict=True) if use]
         if not kept:
             raise ValueError("nothing is left to search: every part of theta is frozen")
-        return jnp.asarray(jnp.concatenate(kept))
+        return _strong(jnp.concatenate(kept))
 
     def theta_at(self, coordinates: Array) -> Theta:
         """Natural theta of one point [D]."""
@@ -346,7 +351,12 @@ class Evolution:
         _algorithm(self.algorithm)
 
     def _strategy(self) -> tuple[Any, Any]:
-        """The evosax object and its parameters. Its defaults for rates are of no use: all given."""
+        """The evosax object and its parameters, built from numbers even while jax traces."""
+        with jax.ensure_compile_time_eval(), _loose_ranks():
+            return self._build()
+
+    def _build(self) -> tuple[Any, Any]:
+        # Its defaults for rates are of no use: all are given.
         import inspect
 
         import optax
@@ -372,28 +382,32 @@ class Evolution:
         strategy, settings = self._strategy()
         center = self.problem.center()
         if hasattr(strategy, "get_mean"):
-            inner = strategy.init(key, center, settings)
+            with _loose_ranks():
+                inner = strategy.init(key, center, settings)
         else:
             key_population, key = jax.random.split(key)
             noise = jax.random.normal(key_population, (self.population_size, center.size))
-            population = (center + self.sigma * noise).at[0].set(center)
+            population = (center[None] + self.sigma * noise).at[0].set(center)
             fitness = jnp.full(self.population_size, 1e9)
-            inner = strategy.init(key, population, fitness, settings)
+            with _loose_ranks():
+                inner = strategy.init(key, population, fitness, settings)
         elites = _no_elites(self.num_elites, center)
-        return EvolutionState(inner, elites, center, jnp.zeros((), jnp.int32))
+        return EvolutionState(_strong(inner), elites, center, jnp.zeros((), jnp.int32))
 
     def step(self, key: Array, state: EvolutionState) -> tuple[EvolutionState, Metrics]:
         """One generation: ask, live, tell; elites and center beside."""
         strategy, settings = self._strategy()
         key_ask, key_tell, key_live = jax.random.split(key, 3)
-        population, inner = strategy.ask(key_ask, state.strategy, settings)
+        with _loose_ranks():
+            population, inner = strategy.ask(key_ask, state.strategy, settings)
         keys = jax.random.split(key_live, self.problem.num_lifetimes)
         everyone = jnp.concatenate([population, state.center[None], state.elites.coordinates])
         losses, metrics = self.problem.losses(everyone, keys)
         mean = losses.mean(1)
         num = self.population_size
         fitness = finite_worst(mean)
-        inner, _ = strategy.tell(key_tell, population, fitness[:num], inner, settings)
+        with _loose_ranks():
+            inner, _ = strategy.tell(key_tell, population, fitness[:num], inner, settings)
         first = jnp.argmin(fitness[:num])
         challengers = jnp.stack([state.center, population[first]])
         elites = _renew(
@@ -403,18 +417,33 @@ class Evolution:
         center = strategy.get_mean(inner) if hasattr(strategy, "get_mean") else best
         center = jnp.where(jnp.isfinite(center), center, state.center)
         row = _summary(mean[:num], mean[num], elites, metrics["nonfinite"][:num])
-        return EvolutionState(inner, elites, center, state.generation + 1), row
+        return EvolutionState(_strong(inner), elites, center, state.generation + 1), row
 
     def best(self, state: EvolutionState) -> Theta:
         """The elite that did best over all seeds it was lived on."""
         return self.problem.theta_at(state.elites.coordinates[jnp.argmin(state.elites.score())])
 
 
+def _loose_ranks() -> Any:
+    """A context for evosax, which broadcasts ranks even where a caller forbids jax to."""
+    return jax.numpy_rank_promotion("allow")
+
+
 def _algorithm(name: str) -> Any:
     """The evosax class of this name."""
+    import inspect
+
     import evosax.algorithms
 
-    known = [n for n in dir(evosax.algorithms) if n[0].isupper() and hasattr(getattr(evosax.algorithms, n), "ask")]
+    def fits(algorithm: Any) -> bool:  # asks for no more than a population's size and a solution
+        if not hasattr(algorithm, "ask"):
+            return False
+        fields = list(inspect.signature(algorithm.__init__).parameters.values())[1:]
+        needed = {f.name for f in fields if f.default is f.empty and f.kind is not f.VAR_KEYWORD}
+        return needed <= {"population_size", "solution"}
+
+    found = {n: getattr(evosax.algorithms, n) for n in dir(evosax.algorithms) if n[0].isupper()}
+    known = [n for n, algorithm in found.items() if fits(algorithm)]
     if name not in known:
         raise _validate.unknown("evolution strategy", name, known)
     return getattr(evosax.algorithms, name)
@@ -538,7 +567,8 @@ class AntitheticES(_Descent):
     def estimate(self, key, center, keys):
         pairs = self.population_size // 2
         noise = jax.random.normal(key, (pairs, center.size))
-        points = jnp.concatenate([center + self.sigma * noise, center - self.sigma * noise])
+        steps = self.sigma * noise
+        points = jnp.concatenate([center[None] + steps, center[None] - steps])
         losses, metrics = self.problem.losses(points, keys)
         mean = losses.mean(1)
         difference = mean[:pairs] - mean[pairs:]
@@ -560,7 +590,7 @@ class PersistentState(NamedTuple):
       learners: states of all lifetimes, leaves [2 * pairs, ...].
       keys: [pairs] key data of the lifetime that each pair lives.
       place: [pairs] the symbol at which each pair is.
-      noise: [pairs, D] perturbations summed since the lifetime began.
+      noise: [pairs, D] perturbations summed since the lifetime began; 0 before birth.
       elites: as in every outer loop.
       generation: outer steps so far.
     """
@@ -643,7 +673,10 @@ class Persistent:
         )
 
     def _window(self, point: Array, learner: Any, key_data: Array, place: Array) -> Any:
-        """Lives one window: (learner, mean loss over the scored symbols in it)."""
+        """Lives one window: (learner, its part of the lifetime's mean loss, times the windows).
+
+        So that the mean over a lifetime's windows is the lifetime's mean over its scored symbols.
+        """
         key = jax.random.wrap_key_data(key_data)
         life, theta = self._life, self.problem.theta_at(point)
         episode = life.task.sample(jax.random.split(jax.random.fold_in(key, 0))[0])
@@ -651,8 +684,8 @@ class Persistent:
             lambda x: jax.lax.dynamic_slice_in_dim(x, place, self.window), episode
         )
         learner, outcome, _ = life.advance(theta, learner, part, key, place)
-        counts = part.scored.astype(outcome.loss.dtype)
-        return learner, (outcome.loss * counts).sum() / jnp.maximum(counts.sum(), 1.0)
+        share = jnp.maximum(episode.scored.sum(), 1) * (self.window / episode.scored.shape[0])
+        return learner, jnp.where(part.scored, outcome.loss, 0.0).sum() / share
 
     def step(self, key: Array, state: PersistentState) -> tuple[PersistentState, Metrics]:
         """One window of every lifetime, one step of the optimiser."""
@@ -661,10 +694,18 @@ class Persistent:
         key_noise, key_born, key_check = jax.random.split(key, 3)
         pairs = state.place.shape[0]
         fresh = self.sigma * jax.random.normal(key_noise, state.noise.shape)
-        points = jnp.concatenate([state.center + fresh, state.center - fresh])
+        points = jnp.concatenate([state.center[None] + fresh, state.center[None] - fresh])
         both = lambda x: jnp.concatenate([x, x])  # noqa: E731
+        # Newborns are born here, with their own perturbation: theta shapes birth, too.
+        unborn = both((state.noise == 0).all(1))
+        newborn = jax.vmap(self._born)(points, jax.random.wrap_key_data(both(state.keys)))
+
+        def pick(old: Array, new: Array) -> Array:
+            return jnp.where(unborn.reshape((-1,) + (1,) * (old.ndim - 1)), new, old)
+
+        learners = jax.tree.map(pick, state.learners, newborn)
         learners, losses = jax.vmap(self._window)(
-            points, state.learners, both(state.keys), both(state.place)
+            points, learners, both(state.keys), both(state.place)
         )
         summed = state.noise + fresh
         difference = losses[:pairs] - losses[pairs:]
@@ -678,16 +719,10 @@ class Persistent:
         place = state.place + self.window
         reborn = (place >= self._life.task.spec.length) | ~good
         keys = jax.random.split(key_born, pairs)
-        newborn = jax.vmap(self._born, in_axes=(None, 0))(center, keys)
-
-        def pick(old: Array, new: Array) -> Array:
-            choose = both(reborn).reshape((-1,) + (1,) * (old.ndim - 1))
-            return jnp.where(choose, both(new), old)
-
         state = PersistentState(
             center=center,
             optimizer=inner,
-            learners=jax.tree.map(pick, learners, newborn),
+            learners=learners,
             keys=jnp.where(reborn[:, None], jax.random.key_data(keys), state.keys),
             place=jnp.where(reborn, 0, place),
             noise=jnp.where(reborn[:, None], 0.0, summed),

@@ -181,6 +181,8 @@ class LoopyNetwork:
       innate: what the network is born with.
       sharing: what has a theta of its own: ``shared`` (one for all synapses), ``per_class``
         (`EDGE_CLASSES`), ``per_node_type`` (of the receiver) or ``per_synapse``.
+      class_rates: factors of the rules' rate ``eta`` by edge class, in `init_theta`; needs sharing
+        ``per_class``.
       num_node_types: types of hidden nodes, equal parts in node order; outputs are one more.
       orthogonal: memory nodes are born with recurrent weights as near to an orthogonal matrix as
         the graph allows, so that activity neither dies nor explodes; else with normal ones.
@@ -219,6 +221,7 @@ class LoopyNetwork:
     orthogonal: bool = True
     innate: Innate = Innate()
     sharing: str = "shared"
+    class_rates: tuple[tuple[str, float], ...] = ()
     num_node_types: int = 1
     activation: str = "tanh"
     memory_activation: str = "tanh"
@@ -261,6 +264,11 @@ class LoopyNetwork:
             rule = getattr(self, name)
             if not isinstance(rule, Rule) and not (name != "rule" and rule is None):
                 raise TypeError(f"{name} must be a Rule, got {rule!r}")
+        for name, factor in self.class_rates:
+            _validate.choice("class_rates", name, EDGE_CLASSES)
+            _validate.positive(f"class_rates of {name}", factor)
+        if self.class_rates and self.sharing != "per_class":
+            raise ValueError(f"class_rates needs sharing='per_class', got {self.sharing!r}")
         if self.num_memory > self.num_hidden:
             raise ValueError(
                 f"num_memory must be at most num_hidden = {self.num_hidden}, got {self.num_memory}"
@@ -403,6 +411,12 @@ class LoopyNetwork:
                 num = sum(owners for name, owners in pairs if name == part)
                 born = jax.tree.map(lambda x, n=num: jnp.broadcast_to(x, (n, *jnp.shape(x))), born)
             theta[part] = born
+        for name, factor in self.class_rates:
+            which, sender = divmod(EDGE_CLASSES.index(name), 5)
+            place = self._first_owner(which) + sender
+            part = dict(theta[self._parts[which]])
+            part["eta"] = part["eta"].at[place].multiply(factor)
+            theta[self._parts[which]] = part
         return theta
 
     def space(self) -> Any:

@@ -103,7 +103,11 @@ def check_parameters(instance: Any) -> None:
 
 def defaults(instance: Any) -> dict[str, Array]:
     """Theta of the dataclass fields: name -> scalar array, in natural units."""
-    return {name: jnp.asarray(float(getattr(instance, name))) for name in parameter_fields(instance)}
+    kind = jnp.result_type(float)  # said, so that no leaf is weakly typed
+    return {
+        name: jnp.asarray(float(getattr(instance, name)), kind)
+        for name in parameter_fields(instance)
+    }
 
 
 def spaces(instance: Any) -> dict[str, Space]:

@@ -38,7 +38,7 @@ def _number(value: Any) -> str:
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}"
 
 
-def _cell(entry: Mapping[str, Any]) -> str:
+def format_figure(entry: Mapping[str, Any]) -> str:
     """Mean (and spread) of a metric, a few of them if it is a curve."""
     mean, spread = entry["mean"], entry["spread"]
     if isinstance(mean, list):
@@ -68,7 +68,7 @@ class _Tables(Reporter):
             table.add_column(name.replace("_", " "), justify="right")
         for name, figures in learners.items():
             style = "bold" if name == "learned" else ""
-            cells = [_cell(figures[c]) if c in figures else "-" for c in columns]
+            cells = [format_figure(figures[c]) if c in figures else "-" for c in columns]
             table.add_row(name, *cells, style=style)
         Console(highlight=False).print(table)
 
@@ -84,11 +84,20 @@ class TerminalReporter(_Tables):
 
         self.task, self.run = task_name(config.task), run
         print(f"run     {run.path}")
-        print(f"search  {len(searched)} meta-parameters, {config.outer.generations} generations")
+        if searched:
+            num = config.outer.generations
+            print(f"search  {len(searched)} meta-parameters, {num} generations")
         total = config.outer.generations
-        self._bar = tqdm(
-            total=total, initial=generation, desc="compiling", unit="gen", dynamic_ncols=True
-        )
+        if generation:
+            print(f"resume  after generation {generation}")
+        if generation < total:
+            self._bar = tqdm(
+                total=total,
+                initial=generation,
+                desc="compiling",
+                dynamic_ncols=True,
+                bar_format="{desc} {n_fmt}/{total_fmt} |{bar:12}| {remaining} left{postfix}",
+            )
 
     def compiled(self, what: str, seconds: float) -> None:
         self._bar.set_description("meta-learning")
@@ -96,20 +105,27 @@ class TerminalReporter(_Tables):
         self._bar.reset(total=self._bar.total) if not self._bar.n else self._bar.unpause()
 
     def generation(self, row: Mapping[str, float]) -> None:
-        shown = f"loss {row['loss']:.4f}, best {row['best']:.4f}, {row['lifetimes_per_second']:.3g} lives/s"
+        shown = (
+            f"loss {row['loss']:.4f}, best {row['best']:.4f}, "
+            f"{row['lifetimes_per_second']:,.0f} lifetimes/s"
+        )
         if row["nonfinite"]:
             shown += f", {row['nonfinite']:.0f} not finite"
         self._bar.set_postfix_str(shown)
         self._bar.update()
 
-    def stage(self, text: str) -> None:
+    def end(self) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def stage(self, text: str) -> None:
+        self.end()
         print(f"{text} ...", flush=True)
 
     def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
-        shown = [f"{c} {_cell(metrics[c])}" for c in HEADLINES.get(self.task, ()) if c in metrics]
+        names = [name for name in HEADLINES.get(self.task, ("loss",)) if name in metrics]
+        shown = [f"{name.replace('_', ' ')} {format_figure(metrics[name])}" for name in names]
         print(f"  {name:12s} {', '.join(shown)}", flush=True)
 
     def done(self, run: Run, result: Mapping[str, Any]) -> None:

@@ -34,10 +34,9 @@ def rule_from_text(text: str) -> Rule:
     Hebb(eta=0.01)
     """
     try:
-        tree = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise ValueError(f"cannot read the rule {text!r}: {error}") from None
-    return _rule(tree, text)
+        return _rule(ast.parse(text.strip(), mode="eval").body, text)
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError(f"cannot read the rule {text[:80]!r}: {error}") from None
 
 
 def _rule(node: ast.expr, text: str) -> Rule:
@@ -57,6 +56,8 @@ def _rule(node: ast.expr, text: str) -> Rule:
     for keyword in call.keywords:
         if keyword.arg is None or (keyword.arg not in fields and name != "written"):
             raise _validate.unknown(f"field of {name}", keyword.arg, fields)
+        if keyword.arg in values:
+            raise ValueError(f"{name} is given {keyword.arg} twice, in {text!r}")
         values[keyword.arg] = _value(keyword.value, text)
     return cls(**values)
 

@@ -27,6 +27,7 @@ from loopymeta.lifetime import Lifetime
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
 from loopymeta.parameters import Theta
+from loopymeta.rules import Rule
 from loopymeta.runs import Run
 from loopymeta.tasks import TASKS
 from loopymeta.tasks.base import Task
@@ -34,6 +35,8 @@ from loopymeta.tasks.base import Task
 RULE_FORMAT = "loopymeta-rule"
 RULE_VERSION = 1
 CONTROLS: tuple[Control, ...] = ("frozen", "shuffled", "zero")
+SAVE_SECONDS = 5.0
+"""Seconds between checkpoints: what a run that is killed has to live again at most."""
 
 CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innate)
 
@@ -42,6 +45,50 @@ def config_types() -> list[type]:
     """Every class that may occur in a run's configuration."""
     rules = (*registry.RULES.values(), *registry.WRAPPERS.values())
     return [*CONFIG_TYPES, *TASKS.values(), *rules]
+
+
+def read_config(path: str | os.PathLike[str]) -> TrainConfig:
+    """The configuration of a training run, from its folder.
+
+    Raises:
+      RunError, ConfigError: the folder is no run's, or its config.json is damaged; says where.
+    """
+    path = Path(path) / "config.json"
+    contents = runs.read_json_file(path)
+    if not isinstance(contents, Mapping) or not isinstance(contents.get("config"), Mapping):
+        raise runs.RunError(f"{path} holds no configuration: it is damaged, or no training run's")
+    return config_from_dict(contents["config"])
+
+
+def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
+    """The configuration that `runs.to_dict` wrote, checked field by field.
+
+    Raises:
+      ConfigError: names the field, what was expected and what came.
+    """
+    network = {"network": _network(data["network"], "config.network")} if "network" in data else {}
+    rest = {name: value for name, value in data.items() if name != "network"}
+    config = runs.from_dict(rest, config_types())
+    if not isinstance(config, TrainConfig):
+        raise runs.ConfigError(f"config: expected a TrainConfig, got {config!r}")
+    return dataclasses.replace(config, **network)
+
+
+def _network(data: Any, where: str) -> NetworkConfig:
+    """Networks; their rules are read by themselves, since ``Rule | None`` names no rule in use."""
+    if not isinstance(data, Mapping):
+        raise runs.ConfigError(f"{where}: expected a NetworkConfig, got {data!r}")
+    chosen = {}
+    for name in ("output_rule", "memory_rule"):
+        if isinstance(data.get(name), Mapping):
+            chosen[name] = runs.from_dict(data[name], config_types(), f"{where}.{name}")
+            if not isinstance(chosen[name], Rule):
+                raise runs.ConfigError(f"{where}.{name}: expected a rule, got {chosen[name]!r}")
+    rest = {name: value for name, value in data.items() if name not in chosen}
+    network = runs.from_dict(rest, config_types(), where)
+    if not isinstance(network, NetworkConfig):
+        raise runs.ConfigError(f"{where}: expected a NetworkConfig, got {network!r}")
+    return dataclasses.replace(network, **chosen)
 
 
 class Interrupted(Exception):
@@ -73,6 +120,9 @@ class Reporter:
     def done(self, run: Run, result: Mapping[str, Any]) -> None:
         """Everything is written."""
 
+    def end(self) -> None:
+        """The run is over, whether it is done, was stopped or failed."""
+
 
 def task_name(task: Task) -> str:
     """The registered name of a task."""
@@ -101,6 +151,7 @@ def train(
       RunError: the folder exists, or cannot be written.
       Interrupted: stopped from the keyboard, after writing a checkpoint.
     """
+    _check(config)  # before there is a folder: a run that cannot be leaves nothing behind
     label = task_name(config.task)
     run = Run.create(out, config, name=name, label=label, device=device_name())
     return _drive(run, config, reporter or Reporter())
@@ -109,8 +160,47 @@ def train(
 def resume(path: str | os.PathLike[str], *, reporter: Reporter | None = None) -> Run:
     """Goes on with a run that was stopped in any way; its result is that of one that was not."""
     run = Run.open(path)
-    config = runs.from_dict(run.config()["config"], config_types())
+    config = read_config(run.path)
+    _check(config)
     return _drive(run, config, reporter or Reporter())
+
+
+def _check(config: TrainConfig) -> None:
+    """Refuses what cannot be run, before anything is written or computed.
+
+    Raises:
+      ValueError, TypeError: names what cannot be.
+    """
+    available = len(jax.devices())
+    if config.outer.devices is not None and config.outer.devices > available:
+        raise ValueError(f"devices must be at most {available}, got {config.outer.devices}")
+    for task in (config.task, config.train_task, config.select_task):
+        if task is not None:
+            _check_length(task.spec.length)
+    life = dataclasses.replace(config.lifetime(), objective="loss")
+    problem = config.outer.build(life, _num_devices(config.outer.devices)).problem
+    problem.center()
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    _, metrics = jax.eval_shape(life, problem.theta, key)
+    numbers = [name for name, value in metrics.items() if value.shape == ()]
+    _validate.choice("objective", config.objective, numbers)
+    # What is found on one task must fit the networks that it is chosen and reported on.
+    select = config.lifetime(config.select_task, training=True)
+    for name, other in (("select_task", select), ("task", config.lifetime(config.task))):
+        theta = parameters.check_theta(problem.theta, other.init_theta(), f"theta on {name}: theta")
+        _, metrics = jax.eval_shape(dataclasses.replace(other, objective="loss"), theta, key)
+        if name == "select_task":
+            _validate.choice("objective", config.objective, metrics)
+
+
+def _check_length(symbols: int) -> None:
+    """Refuses lifetimes that no memory holds (stream and outcome are 9 arrays of 4 bytes)."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 36 * symbols > memory or symbols >= 1 << 31:
+        raise ValueError(
+            f"a lifetime of {symbols:,} symbols takes {36 * symbols / 1e9:,.0f} GB; this machine "
+            f"has {memory / 1e9:,.0f} GB, and no lifetime may have more than {2**31 - 1:,} symbols"
+        )
 
 
 def device_name() -> str:
@@ -149,15 +239,38 @@ class _Keys:
 
 
 def _drive(run: Run, config: TrainConfig, reporter: Reporter) -> Run:
-    with run.lock():
-        outer, state = _search(run, config, reporter)
-        theta = _choose(config, outer, state, reporter)
-        write_rule(run, config, theta)
-        result = _report(run, config, outer.problem.theta, theta, reporter)
-        reporter.stage("drawing figures")
-        _draw(run, reporter)
-        reporter.done(run, result)
+    try:
+        with run.lock():
+            result = _finished(run, config, reporter) or _complete(run, config, reporter)
+            reporter.stage("drawing figures")
+            _draw(run, reporter)
+            reporter.done(run, result)
+    except KeyboardInterrupt:
+        saved = run.checkpoints()
+        raise Interrupted(run, saved[-1][0] if saved else 0) from None
+    finally:
+        reporter.end()
     return run
+
+
+def _finished(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, Any] | None:
+    """The result of a run that has one: it is written last, so nothing is left to compute."""
+    if not (run.path / "result.json").exists():
+        return None
+    result = run.read_json("result.json")
+    reporter.begin(run, config, config.outer.generations, [])
+    reporter.stage("the run is finished already; its result is kept as it is")
+    for leftover in run.path.glob("report-*.json"):
+        leftover.unlink()
+    return result
+
+
+def _complete(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, Any]:
+    """What is missing of a run, from its last checkpoint on."""
+    outer, state = _search(run, config, reporter)
+    theta = _choose(config, outer, state, reporter)
+    write_rule(run, config, theta)
+    return _report(run, config, outer.problem.theta, theta, reporter)
 
 
 def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
@@ -178,22 +291,25 @@ def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any
     step = jax.jit(outer.step).lower(keys.generation(done), state).compile()
     reporter.compiled("the outer loop", time.perf_counter() - started)
     saved = time.perf_counter()
+    # One name for both: an interrupt never finds the state of one generation with the number of
+    # another.
+    last = (done, state)
     try:
         for generation in range(done, total):
             started = time.perf_counter()
-            state, metrics = step(keys.generation(generation), state)
+            state, metrics = step(keys.generation(generation), last[1])
             row = {"generation": generation + 1} | {k: float(v) for k, v in metrics.items()}
             row["seconds"] = time.perf_counter() - started
             row["lifetimes_per_second"] = _lifetimes(config.outer) / row["seconds"]
             run.append_metrics(row)
-            done = generation + 1
-            if done == total or time.perf_counter() - saved > 5:
-                run.save_checkpoint(done, state)
+            last = (generation + 1, state)
+            if generation + 1 == total or time.perf_counter() - saved >= SAVE_SECONDS:
+                run.save_checkpoint(*last)
                 saved = time.perf_counter()
             reporter.generation(row)
     except KeyboardInterrupt:
-        run.save_checkpoint(done, state)
-        raise Interrupted(run, done) from None
+        run.save_checkpoint(*last)
+        raise
     return outer, state
 
 
@@ -218,7 +334,7 @@ def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> 
     points = jnp.concatenate([state.center[None], state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
-    losses, _ = live_on(config.lifetime(config.select_task), thetas, keys)
+    losses, _ = live_on(config.lifetime(config.select_task, training=True), thetas, keys)
     mean = finite_worst(jnp.asarray(losses.mean(1)))
     return jax.tree.map(np.asarray, outer.problem.theta_at(points[int(jnp.argmin(mean))]))
 
@@ -313,8 +429,10 @@ def _report(
         "spread": "standard deviation over lifetimes on fresh seeds",
     }
     ceiling = getattr(config.task, "ceiling", None)
-    if ceiling is not None:
-        about["ceiling"] = np.asarray(ceiling()).tolist()
+    # It costs samples x symbols^2: fewer samples, or none, for long lifetimes.
+    samples = min(2000, int(4e9 / spec.length**2))
+    if ceiling is not None and samples >= 20:
+        about["ceiling"] = np.asarray(ceiling(samples)).tolist()
     result["about"] = about
     run.write_json("result.json", result)
     for name in jobs:
@@ -372,7 +490,7 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
     for name in ("network", "theta"):
         if name not in data:
             raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
-    network = runs.from_dict(data["network"], config_types(), where="network")
+    network = _network(data["network"], "network")
     return network, parameters.theta_from_json(data["theta"])
 
 

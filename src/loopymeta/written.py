@@ -271,7 +271,8 @@ class Written(Rule):
         return frozenset(names(parse(self.expression))) & frozenset(USES)
 
     def init(self, key=None):
-        return {name: jnp.asarray(float(value)) for name, value in self.parameters}
+        kind = jnp.result_type(float)
+        return {name: jnp.asarray(float(value), kind) for name, value in self.parameters}
 
     def space(self):
         return {
