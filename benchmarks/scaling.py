@@ -35,8 +35,6 @@ def case(
     edges = sum(network.num_edges)
     lanes = count > 1  # a network alone needs none
     theta = step.behind(step.candidates(network, count), lanes)
-    if not lanes:
-        theta = jax.tree.map(lambda x: x[0], theta)
     wiring = network.wire(graph)
     stimuli = np.zeros((ticks, network.num_stimuli), np.float32)
     state = jax.block_until_ready(jax.jit(step.newborns(network, lanes))(theta, wiring))
@@ -92,7 +90,9 @@ def measure(quick: bool = False) -> list[Table]:
             }
         )
     spread = [row["one network, ns an edge and tick"] for row in rows if "remark" not in row]
-    level = f" The slowest size takes {max(spread) / min(spread):.1f} times the fastest."
+    level = ""
+    if spread:
+        level = f" The slowest size takes {max(spread) / min(spread):.1f} times the fastest."
     return [Table("Time and memory per edge", NOTE + level, rows)]
 
 

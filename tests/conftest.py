@@ -9,14 +9,14 @@ import os
 _FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
-import hypothesis
-import jax
-import jax.numpy as jnp
-import numpy as np
-import pytest
+import hypothesis  # noqa: E402
+import jax  # noqa: E402
+import jax.numpy as jnp  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
 
-from loopymeta.graph import Graph, make_graph
-from loopymeta.network import LoopyNetwork, Teaching
+from loopymeta.graph import Graph, make_graph  # noqa: E402
+from loopymeta.network import LoopyNetwork, Teaching  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=20)
@@ -54,7 +54,15 @@ def graph_of(edges, num_nodes: int) -> Graph:
 
 
 def small(
-    rule, *, inputs=3, hidden=6, outputs=2, degree=3, returns=0, seed=0, wired="fixed_in_degree",
+    rule,
+    *,
+    inputs=3,
+    hidden=6,
+    outputs=2,
+    degree=3,
+    returns=0,
+    seed=0,
+    wired="fixed_in_degree",
     **choices,
 ):
     """(network, graph) of a few nodes; ``inputs`` does not count the constant one."""

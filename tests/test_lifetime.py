@@ -22,10 +22,16 @@ TASK = Memorize(length=4, alphabet=4, presentations=3)
 RFLO = rules.RFLO(eta=0.1)
 
 
-def plastic(rule=RFLO, *, task=TASK, num_graphs=2, hidden=8, ticks=1, degree=3, **choices) -> Plastic:
+def plastic(
+    rule=RFLO, *, task=TASK, num_graphs=2, hidden=8, ticks=1, degree=3, **choices
+) -> Plastic:
     """A small network for a task, on one of two graphs."""
     spec = task.spec
-    sizes = {"num_inputs": spec.num_inputs + 1, "num_hidden": hidden, "num_outputs": spec.num_outputs}
+    sizes = {
+        "num_inputs": spec.num_inputs + 1,
+        "num_hidden": hidden,
+        "num_outputs": spec.num_outputs,
+    }
     graphs = make_graphs(num_graphs=num_graphs, degree=degree, **sizes)
     choices = {"loss": spec.loss, "lifespan": float(spec.length)} | choices
     network = LoopyNetwork.for_graph(graphs, rule, **sizes, **choices)
@@ -175,7 +181,10 @@ def test_frozen_symbols_freeze_the_weights():
     theta = life.init_theta()
     state = learner.init(jax.random.key(0), theta)
     seen = jax.jit(lambda: life.advance(theta, state, episode, jax.random.key(2))[2])()
-    moves = sum(jnp.abs(jnp.diff(x, axis=0)).reshape(len(times) - 1, -1).sum(1) for x in jax.tree.leaves(seen))
+    moves = sum(
+        jnp.abs(jnp.diff(x, axis=0)).reshape(len(times) - 1, -1).sum(1)
+        for x in jax.tree.leaves(seen)
+    )
     np.testing.assert_array_equal(moves > 0, ~frozen[1:])
 
 
@@ -248,7 +257,12 @@ LANES = {
     "per_class": {"sharing": "per_class", "output_rule": rules.Delta()},
     "per_synapse": {"sharing": "per_synapse"},
     "kolen_pollack": {"feedback": "kolen_pollack", "num_memory": 2, "memory_rule": None},
-    "random": {"feedback": "random", "activation": "k_winners", "winners": 2, "rule": rules.Competitive()},
+    "random": {
+        "feedback": "random",
+        "activation": "k_winners",
+        "winners": 2,
+        "rule": rules.Competitive(),
+    },
     "returning": {"feedback": "returning", "rule": rules.MLP(hidden=2)},
     "target": {"teaching": "target", "rule": rules.HPCA()},
     "prediction": {"teaching": "prediction", "rule": rules.ShiftedHPCA()},
@@ -257,9 +271,7 @@ LANES = {
 }
 
 
-@pytest.mark.parametrize(
-    "mode", some_fast(LANES, ("shared", "noisy", "kolen_pollack", "returning", "shuffled"))
-)
+@pytest.mark.parametrize("mode", some_fast(LANES, ("shared", "noisy", "kolen_pollack")))
 def test_lanes_are_vmap_are_a_loop(mode):
     life, thetas = population_case("sparse", **LANES[mode])
     assert life.learner.lanes
@@ -270,7 +282,7 @@ def test_lanes_are_vmap_are_a_loop(mode):
     np.testing.assert_allclose(losses, [loss for loss, _ in alone], rtol=1e-4)
     for name, values in metrics.items():
         np.testing.assert_allclose(values, [m[name] for _, m in alone], rtol=1e-4, err_msg=name)
-    if mode in ("shared", "noisy"):
+    if mode == "noisy":
         vmapped = jax.jit(jax.vmap(life, in_axes=(0, None)))(thetas, key)[0]
         np.testing.assert_allclose(losses, vmapped, rtol=1e-4)
         dense, _ = population_case("dense", **LANES[mode])
@@ -279,6 +291,7 @@ def test_lanes_are_vmap_are_a_loop(mode):
     assert len(set(np.round(losses, 6).tolist())) == 3
 
 
+@pytest.mark.slow
 def test_lanes_record():
     life, thetas = population_case("sparse")
     life = dataclasses.replace(life, record=lambda state, prediction: prediction)
@@ -291,7 +304,9 @@ def test_lanes_record():
 def test_keys_choose_graph_newborn_and_episode():
     learner = plastic(num_graphs=4)
     theta = learner.init_theta()
-    senders = [learner.init(jax.random.key(k), theta).wiring.wires.hidden.senders for k in range(12)]
+    senders = [
+        learner.init(jax.random.key(k), theta).wiring.wires.hidden.senders for k in range(12)
+    ]
     assert len({tuple(s.tolist()) for s in senders}) > 1
     life = Lifetime(learner, TASK)
     run = jax.jit(life)
@@ -341,12 +356,13 @@ def test_segments_change_memory_and_nothing_else():
     theta = life.init_theta()
     loss, whole = gradient(life, theta)
     assert max(float(jnp.abs(x)) for x in jax.tree.leaves(whole)) > 1e-3
-    for segment in (4, 5):  # 5 does not divide the 12 symbols
+    for segment in (5,):  # which does not divide the 12 symbols
         loss_parts, parts = gradient(dataclasses.replace(life, segment=segment), theta)
         assert float(loss_parts) == pytest.approx(float(loss), rel=1e-6)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), parts, whole)
 
 
+@pytest.mark.slow
 def test_gradients_are_the_slopes_of_the_loss(x64):
     life = Lifetime(plastic(rules.RFLO(eta=0.1, relays=1)), TASK, segment=4)
     theta = life.init_theta()
@@ -358,11 +374,14 @@ def test_gradients_are_the_slopes_of_the_loss(x64):
 
 
 def test_truncation_cuts_between_segments():
-    """What is learned in the last segment's own symbols counts; what was learned before does not."""
+    """What was learned in a segment's own symbols counts, and nothing before it."""
     task = Memorize(length=4, alphabet=4, presentations=2)
     life = Lifetime(plastic(task=task), task, segment=4)
     theta = life.init_theta()
-    whole, cut = gradient(life, theta)[1], gradient(dataclasses.replace(life, truncated=True), theta)[1]
+    whole, cut = (
+        gradient(life, theta)[1],
+        gradient(dataclasses.replace(life, truncated=True), theta)[1],
+    )
     assert float(jnp.abs(whole["rule"]["eta"] - cut["rule"]["eta"])) > 1e-4
     # By hand: each segment's loss from a state that is taken as given.
     key = jax.random.key(0)
@@ -387,12 +406,17 @@ def test_truncation_cuts_between_segments():
 
 @pytest.mark.parametrize(
     "name",
-    some_fast([n for n in CASES if CASES[n].init()], ("running rflo", "normalised", "bcm divided")),
+    some_fast([n for n in CASES if CASES[n].init()], ("running rflo", "normalised")),
 )
 def test_gradients_exist_at_zero_weights(name):
     """A network born without any weight is silent: nothing may be nan there."""
     task = Memorize(length=2, alphabet=2, presentations=2)
-    net = {"feedback": "kolen_pollack", "output_rule": rules.Delta(), "num_memory": 2, "memory_rule": None}
+    net = {
+        "feedback": "kolen_pollack",
+        "output_rule": rules.Delta(),
+        "num_memory": 2,
+        "memory_rule": None,
+    }
     life = Lifetime(plastic(CASES[name], task=task, hidden=4, degree=2, **net), task)
     theta = life.init_theta()
     theta["innate"] = {k: v * 0 if k.endswith("gain") else v for k, v in theta["innate"].items()}

@@ -96,8 +96,16 @@ def test_fields_are_declared_once():
         plain: int = 3
 
     assert list(parameter_fields(Own())) == ["speed", "part", "shift"]
-    assert spaces(Own()) == {"speed": Space("log"), "part": Space("logit", 2.0), "shift": Space("linear", 0.1)}
-    assert {k: float(v) for k, v in Own(speed=2.0).init().items()} == {"speed": 2.0, "part": 0.25, "shift": -1.0}
+    assert spaces(Own()) == {
+        "speed": Space("log"),
+        "part": Space("logit", 2.0),
+        "shift": Space("linear", 0.1),
+    }
+    assert {k: float(v) for k, v in Own(speed=2.0).init().items()} == {
+        "speed": 2.0,
+        "part": 0.25,
+        "shift": -1.0,
+    }
     assert parameter_fields(Own())["speed"].metadata["help"] == "how fast"
     with pytest.raises(ValueError, match=r"Own\.part must lie between 0 and 1, got 2"):
         Own(part=2.0)
@@ -107,7 +115,10 @@ def test_fields_are_declared_once():
         Own(speed="1")
 
 
-TEMPLATE = {"rule": {"eta": jnp.asarray(0.1), "inner": jnp.zeros((2, 3))}, "innate": {"gain": jnp.asarray(1.0)}}
+TEMPLATE = {
+    "rule": {"eta": jnp.asarray(0.1), "inner": jnp.zeros((2, 3))},
+    "innate": {"gain": jnp.asarray(1.0)},
+}
 
 
 @pytest.mark.parametrize(
@@ -117,8 +128,16 @@ TEMPLATE = {"rule": {"eta": jnp.asarray(0.1), "inner": jnp.zeros((2, 3))}, "inna
         (lambda t: t["rule"].update(etta=1.0), ValueError, r"has \['rule'\]\['etta'\]"),
         (lambda t: t["rule"].update(eta=np.nan), ValueError, r"\['rule'\]\['eta'\] must be finite"),
         (lambda t: t["innate"].update(gain=[np.inf]), ValueError, r"\['innate'\]\['gain'\]"),
-        (lambda t: t["rule"].update(inner=np.zeros(3)), ValueError, r"\['inner'\] must have shape \(2, 3\), got \(3,\)"),
-        (lambda t: t["rule"].update(eta="fast"), TypeError, r"\['eta'\] must be a number, got 'fast'"),
+        (
+            lambda t: t["rule"].update(inner=np.zeros(3)),
+            ValueError,
+            r"\['inner'\] must have shape \(2, 3\), got \(3,\)",
+        ),
+        (
+            lambda t: t["rule"].update(eta="fast"),
+            TypeError,
+            r"\['eta'\] must be a number, got 'fast'",
+        ),
     ],
 )
 def test_a_bad_theta_is_refused_by_name(change, error, said):

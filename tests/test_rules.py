@@ -36,7 +36,7 @@ CASES = {name: default(name) for name in (*RULES, *WRAPPERS)} | {
     "general, all": hebbian.GeneralHebbian(hebbian.NAMED_TERMS, start=(0.01,)),
     "general, sanger": hebbian.GeneralHebbian(("post reconstruction",), (1.0,), order="sanger"),
     "general, powers": hebbian.GeneralHebbian(
-        hebbian.polynomial_terms(1) + ("post_before pre",), (0.01,)
+        (*hebbian.polynomial_terms(1), "post_before pre"), (0.01,)
     ),
     "mlp, all fields": rules.MLP(hidden=2, fields=("pre", "reconstruction", "norm", "noise")),
     "running, no momentum": rules.RunningScale(rules.Oja(), momentum=False),
@@ -60,7 +60,9 @@ def final_classes(of: type = Rule):
 # --- the contract --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", some_fast(CASES, [*RULES, *WRAPPERS, "rflo relayed", "written, rich"]))
+@pytest.mark.parametrize(
+    "name", some_fast(CASES, [*RULES, *WRAPPERS, "rflo relayed", "written, rich"])
+)
 def test_every_rule_conforms(name):
     testing.check_rule(CASES[name])
 
@@ -287,7 +289,9 @@ def test_running_scale_is_adam():
 def test_bounds_hold(weight, drive, bound):
     for form in ("clip", "soft"):
         rule = rules.Bounded(rules.Hebb(eta=1.0), bound=bound + 0.01, form=form)
-        change, _ = rule.update(rule.init(), rule.init_trace(), synapse(pre=drive, post=2.0, weight=weight))
+        change, _ = rule.update(
+            rule.init(), rule.init_trace(), synapse(pre=drive, post=2.0, weight=weight)
+        )
         assert abs(weight + float(change)) <= bound + 0.01 + 1e-5
 
 
@@ -431,7 +435,9 @@ def test_covariance_without_means_is_hebb():
 
 
 def test_nlms_removes_the_whole_error_in_one_step():
-    net, graph = small(rules.Zero(), output_rule=rules.Delta(eta=1.0, eps=0.0), loss="squared_error")
+    net, graph = small(
+        rules.Zero(), output_rule=rules.Delta(eta=1.0, eps=0.0), loss="squared_error"
+    )
     stimulus, target = jnp.array([1.0, -0.5, 2.0]), jnp.array([0.3, -0.7])
 
     @jax.jit

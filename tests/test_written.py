@@ -67,9 +67,15 @@ def test_modulators_are_read():
 
 
 def test_division_stays_finite():
-    for text, expected in (("1 / weight", 1e6), ("1 / (0 - weight)", 1e6), ("1 / (weight - 1e-9)", -1e6)):
+    for text, expected in (
+        ("1 / weight", 1e6),
+        ("1 / (0 - weight)", 1e6),
+        ("1 / (weight - 1e-9)", -1e6),
+    ):
         assert value(text, weight=0.0) == pytest.approx(expected, rel=1e-3)
-    slope = jax.grad(lambda w: Written("pre / weight").update({}, (), synapse(weight=w, pre=1.0))[0])(0.0)
+    slope = jax.grad(
+        lambda w: Written("pre / weight").update({}, (), synapse(weight=w, pre=1.0))[0]
+    )(0.0)
     assert math.isfinite(slope)
     assert math.isfinite(value("exp(1e9 * pre)"))
 
@@ -107,7 +113,18 @@ def test_errors_say_where(text, said):
         Written(text)
 
 
-@pytest.mark.parametrize("text", ["__import__('os')", "eval(pre)", "lambda", "pre if post else 1", "exec", "modulator", "relayed"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "__import__('os')",
+        "eval(pre)",
+        "lambda",
+        "pre if post else 1",
+        "exec",
+        "modulator",
+        "relayed",
+    ],
+)
 def test_code_is_refused(text):
     with pytest.raises(ValueError):
         Written(text)
@@ -122,14 +139,22 @@ def test_only_text_is_read():
 def test_nothing_is_executed():
     """The module holds no way to run text as code."""
     tree = ast.parse(inspect.getsource(written))
-    called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    called = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
     assert not called & {"eval", "exec", "compile", "__import__", "getattr_static", "open"}
 
 
 def test_huge_and_nested_texts_are_refused_or_read():
     with pytest.raises(ValueError, match="characters"):
         Written("pre" + " " * MAX_LENGTH)
-    for nested in ("(" * 5000 + "pre" + ")" * 5000, "tanh(" * 3000 + "pre" + ")" * 3000, "(" * 9000):
+    for nested in (
+        "(" * 5000 + "pre" + ")" * 5000,
+        "tanh(" * 3000 + "pre" + ")" * 3000,
+        "(" * 9000,
+    ):
         with pytest.raises(ValueError, match="nests at most"):
             Written(nested)
     deep = MAX_DEPTH - 1
@@ -147,8 +172,12 @@ expressions = st.recursive(
         st.floats(0.1, 3).map(lambda x: f"{x:.3f}"),
     ),
     lambda inner: st.one_of(
-        st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})"),
-        st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(lambda t: f"{t[0]}{t[1]}{t[2]}"),
+        st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(
+            lambda t: f"({t[0]} {t[1]} {t[2]})"
+        ),
+        st.tuples(inner, st.sampled_from(["+", "-", "*"]), inner).map(
+            lambda t: f"{t[0]}{t[1]}{t[2]}"
+        ),
         inner.map(lambda x: f"-{x}"),
         inner.map(lambda x: f"({x})^2"),
     ),

@@ -12,27 +12,50 @@ from typing import TYPE_CHECKING, Any
 from loopymeta._version import __version__
 
 if TYPE_CHECKING:
-    from loopymeta import (
-        data as data,
-        graph as graph,
-        hebbian as hebbian,
-        plots as plots,
-        rules as rules,
-        tasks as tasks,
-        testing as testing,
-    )
-    from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig, problem_of
-    from loopymeta.graph import Graph, census, from_networkx, make_graph, make_graphs
-    from loopymeta.hebbian import GeneralHebbian, as_general
-    from loopymeta.lifetime import FixedTicks, Learner, Lifetime, Plastic, live
-    from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem, evaluate
-    from loopymeta.network import Innate, LoopyNetwork, NetworkState, Teaching
-    from loopymeta.recipes import recipe
-    from loopymeta.registry import make_rule
-    from loopymeta.rules import Rule, Synapse
-    from loopymeta.tasks import TASKS, make_task
-    from loopymeta.training import evaluate_rule, read_rule, resume, train
-    from loopymeta.written import Written
+    from loopymeta import data as data
+    from loopymeta import graph as graph
+    from loopymeta import hebbian as hebbian
+    from loopymeta import plots as plots
+    from loopymeta import rules as rules
+    from loopymeta import tasks as tasks
+    from loopymeta import testing as testing
+    from loopymeta.config import NetworkConfig as NetworkConfig
+    from loopymeta.config import OuterConfig as OuterConfig
+    from loopymeta.config import TrainConfig as TrainConfig
+    from loopymeta.config import problem_of as problem_of
+    from loopymeta.graph import Graph as Graph
+    from loopymeta.graph import census as census
+    from loopymeta.graph import from_networkx as from_networkx
+    from loopymeta.graph import make_graph as make_graph
+    from loopymeta.graph import make_graphs as make_graphs
+    from loopymeta.hebbian import GeneralHebbian as GeneralHebbian
+    from loopymeta.hebbian import as_general as as_general
+    from loopymeta.lifetime import FixedTicks as FixedTicks
+    from loopymeta.lifetime import Learner as Learner
+    from loopymeta.lifetime import Lifetime as Lifetime
+    from loopymeta.lifetime import Plastic as Plastic
+    from loopymeta.lifetime import live as live
+    from loopymeta.meta import AntitheticES as AntitheticES
+    from loopymeta.meta import Evolution as Evolution
+    from loopymeta.meta import Gradient as Gradient
+    from loopymeta.meta import Persistent as Persistent
+    from loopymeta.meta import Problem as Problem
+    from loopymeta.meta import evaluate as evaluate
+    from loopymeta.network import Innate as Innate
+    from loopymeta.network import LoopyNetwork as LoopyNetwork
+    from loopymeta.network import NetworkState as NetworkState
+    from loopymeta.network import Teaching as Teaching
+    from loopymeta.recipes import recipe as recipe
+    from loopymeta.registry import make_rule as make_rule
+    from loopymeta.rules import Rule as Rule
+    from loopymeta.rules import Synapse as Synapse
+    from loopymeta.tasks import TASKS as TASKS
+    from loopymeta.tasks import make_task as make_task
+    from loopymeta.training import evaluate_rule as evaluate_rule
+    from loopymeta.training import read_rule as read_rule
+    from loopymeta.training import resume as resume
+    from loopymeta.training import train as train
+    from loopymeta.written import Written as Written
 
 _HOMES = {
     "config": ("NetworkConfig", "OuterConfig", "TrainConfig", "problem_of"),

@@ -1,4 +1,4 @@
-"""Checks made where an object is built; each names the argument, what was expected and what came."""
+"""Checks made where an object is built; each names the argument, what was wanted and what came."""
 
 from __future__ import annotations
 

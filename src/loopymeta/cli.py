@@ -106,7 +106,8 @@ def _one_line(error: Exception) -> str:
         named = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{named}"
     text = " ".join(str(error).split()) or type(error).__name__
-    return f"out of memory: {text}" if isinstance(error, (MemoryError, RuntimeError)) else text
+    told = isinstance(error, (ValueError, TypeError, OSError, data.DataError))
+    return text if told else f"too large: {text}"
 
 
 def _run(arguments: list[str]) -> int:
@@ -232,7 +233,7 @@ def _known_options(value: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
 
 
 def _train(words: list[str]) -> int:
-    if words and words[0] in ("-h", "--help") or not words:
+    if (words and words[0] in ("-h", "--help")) or not words:
         print("usage: loopymeta train TASK [options]\n       loopymeta train --resume RUN\n")
         print("tasks (loopymeta train TASK --help shows all options of a task):")
         for name in recipes.RECIPES:
@@ -287,7 +288,8 @@ def _drive(
                 training.train(config, out, name=name, reporter=reporter)
         except training.Interrupted as stopped:
             print(
-                f"\nstopped; everything up to generation {stopped.generation} is saved. Go on with\n"
+                f"\nstopped; everything up to generation {stopped.generation} is saved. "
+                "Go on with\n"
                 f"  loopymeta train --resume {stopped.run.path}",
                 file=sys.stderr,
             )
@@ -477,7 +479,8 @@ def _show(cls: type) -> None:
         help_text = field.metadata.get("help") or described.get(field.name, "")
         default = field.default
         if default is dataclasses.MISSING:
-            default = "" if field.default_factory is dataclasses.MISSING else field.default_factory()
+            factory = field.default_factory
+            default = "" if factory is dataclasses.MISSING else factory()
         default = rule_to_text(default) if isinstance(default, Rule) else default
         _print_entry(f"  {field.name:20s} {default!s:12s}", help_text, 36)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _validate, graph
 from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
@@ -17,6 +17,8 @@ from loopymeta.rules import Delta, Rule, Zero
 from loopymeta.tasks.base import Spec
 
 T = TypeVar("T")
+
+_DELTA, _ZERO = Delta(normalised=False), Zero()
 
 Control = Literal["none", "frozen", "shuffled", "zero"]
 Method = Literal["evolution", "antithetic", "gradient", "persistent"]
@@ -46,11 +48,11 @@ class NetworkConfig:
     """Returning edges from outputs into each hidden node."""
     num_graphs: int = 16
     """Different random graphs, of which every lifetime draws one."""
-    rule: Rule = Delta(normalised=False)
+    rule: Rule = _DELTA
     """Plasticity of the synapses onto hidden nodes."""
     output_rule: Rule | None = None
     """Plasticity of the synapses onto outputs; unset, the same rule with the same numbers."""
-    memory_rule: Rule | None = Zero()
+    memory_rule: Rule | None = _ZERO
     """Plasticity of the synapses onto memory nodes; zero: they do not learn."""
     sharing: Literal["shared", "per_class", "per_node_type", "per_synapse"] = "shared"
     """Which synapses have numbers of their own: none, edge classes, node types, every synapse."""
@@ -180,7 +182,7 @@ class OuterConfig:
     window: int = 100
     """Persistent: symbols lived in a generation."""
     chunk: int | None = None
-    """Candidates lived at a time (bounds the memory); unset, as many as fit a CPU's cache, or all."""
+    """Candidates lived at a time (bounds memory); unset, as many as fit a CPU's cache, or all."""
     devices: int | None = None
     """Devices that share the candidates; unset, one on a GPU or TPU, every core on a CPU."""
 
@@ -260,7 +262,8 @@ class TrainConfig(Generic[T]):
     seed: int = 0
     """Seed of everything; runs of one seed are the same, bit for bit."""
     select_task: T | None = None
-    """The task on which the candidate to report is chosen; unset, the one of the outer loop."""
+    """The task on whose mean loss the candidate to report is chosen, often longer; unset, the one
+    of the outer loop, by its objective."""
     select: int = 16
     """Fresh lifetimes on which the candidate to report is chosen; 0: the best elite as it is."""
     report: int = 16
@@ -287,15 +290,16 @@ class TrainConfig(Generic[T]):
             graphs of its own for the loss; None: only where no task is given. (Not told by the task
             itself: a configuration read back from its file has equal tasks, but other objects.)
         """
-        training = task is None if training is None else training
+        given = task is not None
+        training = not given if training is None else training
         network = dataclasses.replace(self.network, control=control)
         if task is None and self.train_hidden is not None:
             network = dataclasses.replace(network, num_hidden=self.train_hidden)
-        task = self.train_task if task is None else task
+        task = cast(Any, self.train_task if task is None else task)
         return Lifetime(
             network.build(task.spec, seed=self.seed if training else self.seed + 1_000_003),
             task,
-            objective=self.objective if training else "loss",
+            objective=self.objective if training and not given else "loss",
             segment=self.outer.segment if training else 0,
             truncated=self.outer.truncated if training else False,
         )

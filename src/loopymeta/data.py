@@ -19,7 +19,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from loopymeta import _validate
 
@@ -249,7 +249,8 @@ def _download(dataset: Dataset, progress: bool | None) -> Path:
     # Our own line says it; pooch's log (with a hint about unpinned hashes) would say it twice.
     pooch.get_logger().setLevel(logging.WARNING)
     print(f"loopymeta: fetching {dataset.name} from {dataset.url}", file=sys.stderr)
-    downloader = pooch.HTTPDownloader(
+    # Any: pooch's own protocol names the arguments differently from its downloaders.
+    downloader: Any = pooch.HTTPDownloader(
         progressbar=sys.stderr.isatty() if progress is None else progress, timeout=_TIMEOUT
     )
     try:

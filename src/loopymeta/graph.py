@@ -51,9 +51,9 @@ class Graph(NamedTuple):
     (dtype('int32'), 9)
     """
 
-    senders: Int[Array, "E"]
-    receivers: Int[Array, "E"]
-    reverse: Int[Array, "E"]
+    senders: Int[np.ndarray | Array, "E"]
+    receivers: Int[np.ndarray | Array, "E"]
+    reverse: Int[np.ndarray | Array, "E"]
     """Index of the opposite edge, or -1 where there is none."""
 
     @property
@@ -104,7 +104,7 @@ def _num_edges(degree: float, num_nodes: int) -> int:
 
 
 def _pairs(codes: np.ndarray, num_nodes: int) -> Pairs:
-    """Edges from their numbers in 0 .. H (H - 1): H - 1 senders for each receiver, itself left out."""
+    """Edges from their numbers in 0 .. H (H - 1): H - 1 senders a receiver, itself left out."""
     receivers, senders = np.divmod(codes, max(num_nodes - 1, 1))
     return senders + (senders >= receivers), receivers
 
@@ -247,7 +247,8 @@ class WattsStrogatz:
 
     Reference: Watts and Strogatz (1998), here directed.
 
-    >>> senders, receivers = WattsStrogatz(degree=2, rewiring=0.0).edges(5, np.random.default_rng(0))
+    >>> rule, generator = WattsStrogatz(degree=2, rewiring=0.0), np.random.default_rng(0)
+    >>> senders, receivers = rule.edges(5, generator)
     >>> senders[receivers == 2].tolist()
     [1, 3]
     """
@@ -445,7 +446,7 @@ class Waxman:
     dimension: int = 2
     """Dimensions of the space."""
     beta: float = 0.1
-    """Distance over which connections become rarer by a factor e, in units of the largest distance."""
+    """Distance over which connections become rarer by a factor e, in units of the largest."""
 
     def __post_init__(self) -> None:
         _check_degree(self.degree, whole=False)
@@ -630,9 +631,9 @@ def _arrived_thinned(
 class Pools:
     """A recurrent memory pool, and hidden nodes that read all of it.
 
-    The first ``num_memory`` nodes are wired among themselves by ``memory``; each of the others reads
-    all of them, and the others are wired among themselves by ``hidden`` (None: not at all). No edge
-    leads back from the others into the memory.
+    The first ``num_memory`` nodes are wired among themselves by ``memory``; each of the others
+    reads all of them, and the others are wired among themselves by ``hidden`` (None: not at all).
+    No edge leads back from the others into the memory.
 
     >>> senders, receivers = Pools(num_memory=3).edges(5, np.random.default_rng(0))
     >>> len(senders)  # 3 * 2 among the memory, 2 * 3 onto the others
@@ -715,7 +716,7 @@ def _named_rule(
     name: str, degree: float | None, num_hidden: int, options: dict[str, Any]
 ) -> Connectivity:
     kind = CONNECTIVITY[name]
-    fields = {field.name: field.default for field in dataclasses.fields(kind)}
+    fields: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(kind)}
     if degree is not None:
         options = {"degree": degree, **options}
     elif "degree" in fields:
@@ -894,7 +895,9 @@ def make_graphs(
 # ------------------------------------------------------------------------------- reaching outputs
 
 
-def _adjacency(senders: np.ndarray, receivers: np.ndarray, num_nodes: int) -> Any:
+def _adjacency(
+    senders: np.ndarray | Array, receivers: np.ndarray | Array, num_nodes: int
+) -> Any:
     """The graph as a scipy matrix [sender, receiver]."""
     from scipy import sparse
 
@@ -1134,7 +1137,8 @@ class Census:
                 f"nodes                {self.num_nodes:,}",
                 f"edges                {self.num_edges:,}",
                 f"mean in-degree       {show(self.mean_in_degree)}",
-                f"strongly connected   {self.largest_component:,} nodes, {self.hidden_share:.1%} of hidden",
+                f"strongly connected   {self.largest_component:,} nodes, "
+                f"{self.hidden_share:.1%} of hidden",
                 f"parts with a cycle   {self.num_cyclic_components:,}",
                 f"shortest cycle       {show(self.girth)}{sampled if self.girth != 2 else ''}",
                 f"mean shortest cycle  {show(self.mean_cycle_length)}{sampled}",

@@ -21,7 +21,17 @@ TRACES = ("pre_mean", "post_mean", "threshold", "hebbian", "filtered", "post_bef
 """Per-synapse memories a term may use: running means of pre, post and post**2; the decaying sum of
 pre * post (three-factor); RFLO's eligibility; the receiver's last activity."""
 
-FACTORS = ("pre", "post", "weight", "reward", "feedback", "slope", "share", "reconstruction", *TRACES)
+FACTORS = (
+    "pre",
+    "post",
+    "weight",
+    "reward",
+    "feedback",
+    "slope",
+    "share",
+    "reconstruction",
+    *TRACES,
+)
 
 NAMED_TERMS = (
     "pre post",
@@ -66,7 +76,9 @@ def parse_term(term: str) -> tuple[str, ...]:
     return tuple(factors)
 
 
-def polynomial_terms(max_power: int = 2, factors: Sequence[str] = ("pre", "post", "weight", "reward")):
+def polynomial_terms(
+    max_power: int = 2, factors: Sequence[str] = ("pre", "post", "weight", "reward")
+):
     """All products of powers 0..max_power of ``factors``: 81 terms by default.
 
     >>> len(polynomial_terms())
@@ -143,7 +155,7 @@ class GeneralHebbian(Rule):
         # Eligibilities count what happens now; means and thresholds are those from before.
         seen |= trace if isinstance(trace, dict) else {}
         seen |= {name: new[name] for name in ("hebbian", "filtered") if name in new}
-        change = 0.0
+        change: Any = 0.0
         for k, term in enumerate(self.terms):
             product = theta["coefficients"][k]
             for factor in parse_term(term):

@@ -285,7 +285,8 @@ class Problem:
                 moved.append(leaf)
         natural = jax.tree.leaves(from_search(self.space, jax.tree.unflatten(tree, moved)))
         # A frozen leaf is kept as it was, not sent through its space and back.
-        chosen = [n if use else x for n, x, use in zip(natural, leaves, self._searched(), strict=True)]
+        searched = self._searched()
+        chosen = [n if use else x for n, x, use in zip(natural, leaves, searched, strict=True)]
         return jax.tree.unflatten(tree, chosen)
 
     def losses(self, coordinates: Array, keys: Array) -> tuple[Array, Metrics]:
@@ -569,7 +570,7 @@ class AntitheticES(_Descent):
         noise = jax.random.normal(key, (pairs, center.size))
         steps = self.sigma * noise
         points = jnp.concatenate([center[None] + steps, center[None] - steps])
-        losses, metrics = self.problem.losses(points, keys)
+        losses, _ = self.problem.losses(points, keys)
         mean = losses.mean(1)
         difference = mean[:pairs] - mean[pairs:]
         good = jnp.isfinite(difference)
@@ -644,7 +645,9 @@ class Persistent:
             raise TypeError("Persistent needs a Lifetime as its objective: it lives it in parts")
         length = self._life.task.spec.length
         if length % self.window:
-            raise ValueError(f"window must divide the lifetime's {length} symbols, got {self.window}")
+            raise ValueError(
+                f"window must divide the lifetime's {length} symbols, got {self.window}"
+            )
 
     @property
     def _life(self) -> Any:

@@ -52,7 +52,9 @@ class Innate:
     recall_gain: float = rate(1.0, "gain of memory-to-hidden synapses")
     return_gain: float = rate(0.1, "gain of output-to-hidden synapses")
     output_gain: float = rate(0.1, "gain of synapses from memory and hidden nodes onto outputs")
-    direct_gain: float = rate(0.0, "standard deviation of synapses from inputs and the constant onto outputs")
+    direct_gain: float = rate(
+        0.0, "standard deviation of synapses from inputs and the constant onto outputs"
+    )
     memory_input_gain: float = rate(0.5, "standard deviation of input-to-memory synapses")
     memory_bias_gain: float = rate(0.0, "standard deviation of memory nodes' bias")
     memory_gain: float = rate(1.0, "gain of memory-to-memory synapses")
@@ -150,7 +152,7 @@ _ELEMENTWISE: dict[str, Callable[[Array], Array]] = {
 ACTIVATIONS = (*_ELEMENTWISE, "k_winners", "softmax")
 
 
-def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, ...]:
+def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, bool, bool]:
     """Whether the receivers of each bundle have equally many edges: [E] or a stack [G, E].
 
     ``starts`` are the bundles' first nodes, and the end.
@@ -158,7 +160,11 @@ def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, ...]:
     rows = np.atleast_2d(np.asarray(receivers))
     degrees = np.stack([np.bincount(row, minlength=starts[-1]) for row in rows])
     parts = [degrees[:, a:b] for a, b in itertools.pairwise(starts)]
-    return tuple(bool((part == part[:1, :1]).all()) for part in parts)
+    memory, hidden, output = (bool((part == part[:1, :1]).all()) for part in parts)
+    return memory, hidden, output
+
+
+_ZERO = Zero()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -214,7 +220,7 @@ class LoopyNetwork:
     num_edges: tuple[int, int, int]
     rule: Rule
     output_rule: Rule | None = None
-    memory_rule: Rule | None = Zero()
+    memory_rule: Rule | None = _ZERO
     num_memory: int = 0
     even: tuple[bool, bool, bool] = (False, False, False)
     edge_classes: tuple[str, ...] = EDGE_CLASSES
@@ -498,7 +504,7 @@ class LoopyNetwork:
         """Makes a graph ready; ``key`` is used by the ``shuffled`` control only."""
         self._check_even(graph)
         ends = np.cumsum((0, *self.num_edges))
-        parts = [slice(a, b) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+        parts = [slice(a, b) for a, b in itertools.pairwise(ends)]
         wires = Bundles(
             *(
                 layout.wires(jnp.asarray(graph.senders)[part], jnp.asarray(graph.receivers)[part])
@@ -563,7 +569,7 @@ class LoopyNetwork:
         layout = self.layouts[which]
         memory, hidden, output, _ = self._starts
         senders = wires.senders
-        kind = sum((senders >= start).astype(int) for start in (memory, hidden, output))
+        kind: Any = sum((senders >= start).astype(int) for start in (memory, hidden, output))
         # Incoming edges of the same class, per edge.
         group = wires.receivers * 4 + kind
         count = jax.ops.segment_sum(jnp.ones(layout.num_edges), group, 4 * layout.num_receivers)
@@ -579,14 +585,17 @@ class LoopyNetwork:
             gain = gains[jnp.where(is_bias, 4, kind)]
         else:
             scale = jnp.where(kind == 0, 1.0, scale)  # kind 0 counts the constant input too
-            gain = jnp.stack([innate["output_gain"], innate["direct_gain"]])[(kind == 0).astype(int)]
+            gains = jnp.stack([innate["output_gain"], innate["direct_gain"]])
+            gain = gains[(kind == 0).astype(int)]
         spread = normal * scale
         if which == MEMORY and self.orthogonal and self.num_memory:
             spread = self._orthogonal(wires, spread)
         lanes = jnp.ndim(innate["output_gain"])
         return layout.from_edges(wires, spread.reshape(spread.shape + (1,) * lanes) * gain)
 
-    def init(self, key: Array, graph: Graph, theta: Theta | None = None) -> NetworkState:
+    def init(
+        self, key: Array, graph: Graph | Wiring, theta: Theta | None = None
+    ) -> NetworkState:
         """A newborn network: random weights, empty traces, silent nodes.
 
         Args:
@@ -621,7 +630,9 @@ class LoopyNetwork:
         trace = Bundles(
             *(
                 jax.tree.map(
-                    lambda value, s=layout.edge_shape: jnp.full(s + lanes, value, jnp.result_type(float)),
+                    lambda value, s=layout.edge_shape: jnp.full(
+                        s + lanes, value, jnp.result_type(float)
+                    ),
                     rule.init_trace(),
                 )
                 for rule, layout in zip(self.bundle_rules, self.layouts, strict=True)
@@ -650,7 +661,8 @@ class LoopyNetwork:
         memory, hidden = drive[: self.num_memory], drive[self.num_memory :]
         phi = _ELEMENTWISE[self.memory_activation]
         parts = (jax.jvp(phi, (memory,), (jnp.ones_like(memory),)), self._activate_hidden(hidden))
-        return tuple(jnp.concatenate(pair) for pair in zip(*parts, strict=True))
+        value, slope = (jnp.concatenate(pair) for pair in zip(*parts, strict=True))
+        return value, slope
 
     def _activate_hidden(self, drive: Array) -> tuple[Array, Array]:
         if self.activation == "k_winners":
@@ -716,16 +728,17 @@ class LoopyNetwork:
     def _reconstruct(self, wiring: Wiring, state: NetworkState, activity: Array) -> Array:
         """[N] what each node gets back: sum of weight * receiver's activity over outgoing edges."""
         parts = self._by_bundle(activity)
-        return sum(
+        back: Any = sum(
             self.layouts[b].backward(wiring.wires[b], state.weight[b], parts[b])
             for b in range(3)
             if self.layouts[b].num_receivers
         )
+        return back
 
     def _by_bundle(self, nodes: Array) -> list[Array]:
         """[N, ...] split into the receivers of each bundle."""
         starts = self._starts
-        return [nodes[a:b] for a, b in zip(starts[:-1], starts[1:], strict=True)]
+        return [nodes[a:b] for a, b in itertools.pairwise(starts)]
 
     def _teach_signals(
         self, wiring: Wiring, state: NetworkState, innate: Theta, teaching: Teaching
@@ -868,19 +881,21 @@ class LoopyNetwork:
     def _relay(
         self, wiring: Wiring, state: NetworkState, feedback: Array, passes: Array
     ) -> list[Array]:
-        """[memory + hidden] feedback after 1, 2, ... hidden-to-hidden edges, travelling backward."""
+        """[memory + hidden] feedback after 1, 2, ... hidden-to-hidden edges, going backward."""
         first, last = self.num_inputs, self.num_inputs + self.num_hidden
         gates, relays = [passes, *state.passed], []
         for hop in range(self.hops):
             carried = jnp.concatenate(
                 [jnp.zeros_like(state.activity[:first]), gates[hop] * feedback]
             )
-            parts = self._by_bundle(jnp.concatenate([carried, jnp.zeros_like(state.activity[last:])]))
-            feedback = sum(
+            at_output = jnp.zeros_like(state.activity[last:])
+            parts = self._by_bundle(jnp.concatenate([carried, at_output]))
+            back: Any = sum(
                 self.layouts[b].backward(wiring.wires[b], state.weight[b], parts[b])
                 for b in (MEMORY, HIDDEN)
                 if self.layouts[b].num_receivers
-            )[first:last]
+            )
+            feedback = back[first:last]
             relays.append(feedback)
         return relays
 

@@ -111,7 +111,7 @@ def _label_ends(axes: Axes, labels: Sequence[tuple[str, float, Any]]) -> None:
     labels = [entry for entry in labels if math.isfinite(entry[1])]
     if not labels:
         return
-    figure = axes.get_figure(root=True)
+    figure: Any = axes.get_figure(root=True)
     written = [
         axes.annotate(
             text,
@@ -347,7 +347,8 @@ def learning_curve(
     if floor is not None:
         notes.append("Floor: the lowest loss that any rule can reach.")
     axes.margins(x=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    locator: Any = axes.xaxis.get_major_locator()
+    locator.set_params(integer=True)
     if all(len(line) == 1 for line in lines):
         axes.set_xticks(np.unique([run["generation"][-1] for run in runs]))
     _caption(figure, " ".join(notes), 9.5)
@@ -489,7 +490,8 @@ def _memory(rule: Rule, theta: Theta, synapse: Any, values: Mapping[str, Any]) -
     if isinstance(trace.get("rule"), (dict, tuple)) and hasattr(rule, "rule"):
         trace["rule"] = _memory(rule.rule, theta["rule"], synapse, values)
         if "square" in trace or "mean" in trace:
-            inner, _ = rule.inner(theta, trace, synapse)
+            wrapper: Any = rule
+            inner, _ = wrapper.inner(theta, trace, synapse)
             moments = {"mean": inner, "square": (inner * inner).mean()}
             trace.update({k: v for k, v in moments.items() if k in trace and k not in values})
     return trace
@@ -717,7 +719,7 @@ def _draw_numbers(axes: Axes, panels: Sequence[_Panel]) -> None:
 
 def _names_and_rows(panels: Sequence[_Panel]) -> tuple[list[str], np.ndarray, str]:
     """The numbers to show: their names, a row for each panel, and what is left out."""
-    rule = panels[0].rule
+    rule: Any = panels[0].rule
     if "coefficients" in panels[0].theta:
         names = [term.replace("^2", "²").replace("^3", "³") for term in rule.terms]
         rows = np.array([np.asarray(panel.theta["coefficients"], float) for panel in panels])
@@ -843,7 +845,8 @@ def _draw_matrix(axes: Axes, panel: _Panel) -> None:
     _dress(axes, "Weights of the rule's own network", "", "hidden unit")
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    bar = axes.get_figure(root=False).colorbar(image, ax=axes, shrink=0.8)
+    figure: Any = axes.get_figure(root=False)
+    bar = figure.colorbar(image, ax=axes, shrink=0.8)
     bar.set_label("weight", fontsize=_NORMAL)
 
 
@@ -970,8 +973,8 @@ def _stacked_rules(parts: Sequence[tuple[str, Rule, Theta, Any]], at: Any = None
     drawn = [(title, _panels(rule, theta, names)) for title, rule, theta, names in parts]
     heights = [_rule_height(panels) for _, panels in drawn]
     figure = _figure(_RULE_WIDTH, sum(heights))
-    pieces = np.ravel(figure.subfigures(len(drawn), 1, height_ratios=heights))
-    for piece, (title, panels) in zip(pieces, drawn, strict=True):
+    pieces: Any = figure.subfigures(len(drawn), 1, height_ratios=heights)
+    for piece, (title, panels) in zip(np.ravel(pieces), drawn, strict=True):
         _draw_rule(piece, panels, at or {}, None, title)
     return figure
 
@@ -1401,7 +1404,7 @@ def _draw_series(
             _draw_lines(axes, times, values)
         else:
             image = _draw_heat(axes, times, values, positive=target is not None)
-        if target is not None:
+        if target is not None and right is not None:
             _mark_targets(axes, times, target, right)
         _dress(axes)
         axes.set_title(title if axes is row[0] else "", fontsize=_NORMAL, loc="left")
@@ -1514,7 +1517,8 @@ def graph(
     large = num_hidden > _DRAWN_NODES or graph.num_edges > _DRAWN_EDGES
     looped, cycle = _loops(graph, sum(sizes))
     figure = _figure(10.5, 8.6 if large else 7.4)
-    figure.get_layout_engine().set(h_pad=0.1)
+    layout: Any = figure.get_layout_engine()
+    layout.set(h_pad=0.1)
     axes = figure.subplots()
     if large:
         _draw_adjacency(figure, axes, graph, sizes, looped, cycle, weights)
@@ -1655,7 +1659,8 @@ def _bows(starts: np.ndarray, ends: np.ndarray, radius: float) -> tuple[np.ndarr
     t = np.linspace(0, 1, 14)[None, :, None] * last[:, :, None]
     parts = ((1 - t) ** 2, 2 * t * (1 - t), t**2)  # a quadratic Bezier curve
     points = (starts, middle, ends)
-    return sum(part * point[:, None] for part, point in zip(parts, points, strict=True)), heads
+    curves: Any = sum(part * point[:, None] for part, point in zip(parts, points, strict=True))
+    return curves, heads
 
 
 def _draw_network(
@@ -1692,12 +1697,12 @@ def _draw_network(
         if not chosen.any():
             continue
         style = {"alpha": alpha, "zorder": order}
-        lines = LineCollection(
-            curves[chosen], linewidths=width * widths[chosen], colors=colour, **style
-        )
+        shafts: Any = curves[chosen]
+        tips: Any = heads[chosen]
+        lines = LineCollection(shafts, linewidths=width * widths[chosen], colors=colour, **style)
         axes.add_collection(lines)
         if colour != GREY:
-            axes.add_collection(PolyCollection(heads[chosen], facecolors=colour, lw=0, **style))
+            axes.add_collection(PolyCollection(tips, facecolors=colour, lw=0, **style))
         axes.plot([], [], color=colour, lw=max(width, 1.5), label=text)
     _draw_nodes(axes, places, sizes, radius)
     axes.set_aspect("equal")

@@ -1,4 +1,4 @@
-"""What ``loopymeta train TASK`` does when nothing else is typed: one tested configuration a task."""
+"""What ``loopymeta train TASK`` does when nothing else is typed: a tested configuration a task."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ def memorize() -> TrainConfig:
         num_memory=128,
         num_hidden=0,
         output_rule=Delta(eta=1.0, eps=0.1),
-        innate=Innate(memory_gain=1.0, memory_input_gain=1.0, memory_bias_gain=0.03, output_gain=0.0),
+        innate=Innate(
+            memory_gain=1.0, memory_input_gain=1.0, memory_bias_gain=0.03, output_gain=0.0
+        ),
     )
     return TrainConfig(
         task=task,
@@ -60,8 +62,14 @@ _SCHEDULE = tuple(
     for name in ("beta1", "beta2", "eps", "horizon", "power", "rule")
 )
 
-_STEADY = ("rule.rule", "output_rule.rule", "rule.eps", "output_rule.eps", "rule.power",
-           "output_rule.power")
+_STEADY = (
+    "rule.rule",
+    "output_rule.rule",
+    "rule.eps",
+    "output_rule.eps",
+    "rule.power",
+    "output_rule.power",
+)
 
 
 def reversal() -> TrainConfig:
@@ -112,7 +120,7 @@ def names() -> TrainConfig:
         ),
         objective="held_out_nats",
         select=2,
-        select_task=Names(symbols=60_000, held_out="train", held_out_symbols=6_000),
+        select_task=Names(symbols=90_000, held_out="train", held_out_symbols=5_000),
         report=3,
     )
 

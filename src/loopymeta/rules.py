@@ -72,7 +72,7 @@ class Synapse(NamedTuple):
     leak: Array
     weight: Array
     feedback: Array
-    relayed: Array
+    relayed: Array | tuple[Array, ...]
     reconstruction: Array
     energy: Array
     norm: Array
@@ -630,10 +630,8 @@ class DifferentiablePlasticity(Rule):
     def update(self, theta, trace, synapse):
         x, y, hebbian = synapse.pre, synapse.post, trace["hebbian"]
         eta = theta["eta"] * synapse.modulator[REWARD] if self.modulated else theta["eta"]
-        if self.form == "decay":
-            moved = eta * (x * y - hebbian)
-        else:
-            moved = eta * y * (x - y * hebbian)
+        decay = self.form == "decay"
+        moved = eta * (x * y - hebbian) if decay else eta * y * (x - y * hebbian)
         return theta["alpha"] * moved, {"hebbian": hebbian + moved}
 
     def formula(self, theta=None):

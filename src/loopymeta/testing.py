@@ -98,7 +98,8 @@ def _behind(theta: Theta, axes: int) -> Theta:
 def _check_static(rule: Rule) -> None:
     name = _name(rule)
     _require(isinstance(rule, Rule), f"{name} must derive from loopymeta.rules.Rule")
-    frozen = dataclasses.is_dataclass(rule) and type(rule).__dataclass_params__.frozen
+    kind: Any = type(rule)
+    frozen = dataclasses.is_dataclass(rule) and kind.__dataclass_params__.frozen
     _require(frozen, f"{name} must be a frozen dataclass")
     hash(rule)
     _require(dataclasses.replace(rule) == rule, f"{name} must equal its copy")
@@ -110,9 +111,13 @@ def _check_static(rule: Rule) -> None:
 def _check_theta(rule: Rule) -> None:
     name, theta, space = _name(rule), rule.init(jax.random.key(0)), rule.space()
     _require(_finite(theta), f"{name}.init must give finite numbers")
-    _require(_close(theta, rule.init(jax.random.key(0)), 0), f"{name}.init must depend on its key alone")
+    _require(
+        _close(theta, rule.init(jax.random.key(0)), 0), f"{name}.init must depend on its key alone"
+    )
     kinds = {jnp.asarray(x).dtype for x in jax.tree.leaves(theta)}
-    _require(kinds <= {jnp.dtype(jnp.result_type(float))}, f"{name}.init must give floats, got {kinds}")
+    _require(
+        kinds <= {jnp.dtype(jnp.result_type(float))}, f"{name}.init must give floats, got {kinds}"
+    )
     is_space = lambda x: isinstance(x, Space)  # noqa: E731
     same = jax.tree.structure(theta) == jax.tree.structure(space, is_leaf=is_space)
     _require(same, f"{name}.space must have the structure of {name}.init")
@@ -149,7 +154,9 @@ def _check_elementwise(rule: Rule, theta: Theta, ticks: int) -> None:
     views = [random_synapses(key, shape, rule.hops) for key in keys]
     together = _ticks(rule, _behind(theta, 2), shape, views)
     again = _ticks(rule, _behind(theta, 2), shape, views)
-    _require(_close(together, again, 0), f"{_name(rule)}.update must be pure: it differs when repeated")
+    _require(
+        _close(together, again, 0), f"{_name(rule)}.update must be pure: it differs when repeated"
+    )
     for place in np.ndindex(shape):
 
         def pick(x: Array, place: tuple[int, ...] = place) -> Array:
@@ -157,7 +164,9 @@ def _check_elementwise(rule: Rule, theta: Theta, ticks: int) -> None:
 
         alone = _ticks(rule, theta, (), [jax.tree.map(pick, view) for view in views])
         same = _close(alone, jax.tree.map(pick, together), 1e-5)
-        _require(same, f"{_name(rule)}.update must be elementwise: synapse {place} differs in company")
+        _require(
+            same, f"{_name(rule)}.update must be elementwise: synapse {place} differs in company"
+        )
 
 
 def _check_locality(rule: Rule, theta: Theta) -> None:
@@ -185,7 +194,7 @@ def _check_locality(rule: Rule, theta: Theta) -> None:
 
 
 def _check_uses(rule: Rule, theta: Theta) -> None:
-    """A costly field that the rule does not name in ``uses`` is not filled, so it must not count."""
+    """A costly field that ``uses`` does not name is not filled, so it must not count."""
     view = random_synapses(jax.random.key(4), (3,), rule.hops)
     other = random_synapses(jax.random.key(5), (3,), rule.hops)
     theta, trace = _behind(theta, 1), _blank_traces(rule, (3,))
@@ -204,21 +213,23 @@ def _check_zero(rule: Rule, theta: Theta, ticks: int) -> None:
 
     def total(theta: Theta, view: Synapse) -> Array:
         seen = _ticks(rule, theta, (), [jax.tree.map(jnp.add, view, v) for v in views])
-        return sum(jnp.sum(leaf) for leaf in jax.tree.leaves(seen))
+        return jnp.stack([jnp.sum(leaf) for leaf in jax.tree.leaves(seen)]).sum()
 
     value, slopes = jax.value_and_grad(total, argnums=(0, 1))(theta, zeros)
     _require(_finite(value), f"{_name(rule)}.update is not finite at zeros")
     for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
         where = jax.tree_util.keystr(path[1:])
-        _require(_finite(slope), f"{_name(rule)}.update has no finite derivative by {where} at zeros")
+        _require(
+            _finite(slope), f"{_name(rule)}.update has no finite derivative by {where} at zeros"
+        )
 
 
 def check_rule(rule: Rule, theta: Theta | None = None, *, ticks: int = 3) -> None:
     """Checks that a rule keeps the contract of `loopymeta.rules.Rule`.
 
     It is a frozen dataclass; theta and its space fit together; the update is elementwise, pure and
-    local, reads no costly field that ``uses`` does not name, keeps the structure of its trace, gives
-    floats, and is finite, with finite derivatives, at zeros; its formula is text.
+    local, reads no costly field that ``uses`` does not name, keeps the structure of its trace,
+    gives floats, and is finite, with finite derivatives, at zeros; its formula is text.
 
     Arguments:
         rule: the rule.
@@ -250,7 +261,9 @@ def check_rule(rule: Rule, theta: Theta | None = None, *, ticks: int = 3) -> Non
 # --- learners ------------------------------------------------------------------------------------
 
 
-def _live(learner: Any, theta: Theta, task: Task, episode: Episode, key: Array) -> tuple[Any, Array]:
+def _live(
+    learner: Any, theta: Theta, task: Task, episode: Episode, key: Array
+) -> tuple[Any, Array]:
     """(state, predictions [T, O]) of a learner on an episode."""
     from loopymeta.lifetime import Lifetime
 
@@ -270,7 +283,9 @@ def _other_targets(episode: Episode, spec: Spec, where: Array) -> Episode:
     return episode._replace(target=jnp.where(where, other, episode.target))
 
 
-def check_learner(learner: Any, task: Task, *, symbols: int = 12, theta: Theta | None = None) -> None:
+def check_learner(
+    learner: Any, task: Task, *, symbols: int = 12, theta: Theta | None = None
+) -> None:
     """Checks that a learner keeps the contract of `loopymeta.lifetime.Learner` on a task.
 
     Predictions are finite, of the task's size, the same for the same key, and made before the
@@ -303,16 +318,26 @@ def check_learner(learner: Any, task: Task, *, symbols: int = 12, theta: Theta |
     jitted, one = jax.jit(step), jnp.ones(())
     teaching = Teaching(jnp.zeros(spec.num_outputs).at[0].set(1.0), one, 0.0 * one, one)
     after, prediction, ticks = jitted(before, teaching)
-    _require(prediction.shape == (spec.num_outputs,), f"{name} must predict [{spec.num_outputs}], got {prediction.shape}")
-    _require(jnp.ndim(ticks) == 0, f"{name} must say its ticks as one number, got {jnp.shape(ticks)}")
-    _require(_shapes(after) == _shapes(before), f"the state of {name} must keep its structure, shapes and types")
+    _require(
+        prediction.shape == (spec.num_outputs,),
+        f"{name} must predict [{spec.num_outputs}], got {prediction.shape}",
+    )
+    _require(
+        jnp.ndim(ticks) == 0, f"{name} must say its ticks as one number, got {jnp.shape(ticks)}"
+    )
+    _require(
+        _shapes(after) == _shapes(before),
+        f"the state of {name} must keep its structure, shapes and types",
+    )
     jitted(after, teaching)
     _require(len(traced) == 1, f"{name} compiles again at its second symbol")
 
     live = jax.jit(lambda episode, key: _live(learner, theta, task, episode, key))
     state, predictions = live(episode, key)
     _require(_finite((state, predictions)), f"{name} is not finite after {length} symbols")
-    _require(_close(live(episode, key)[1], predictions, 0), f"{name} must be the same for the same key")
+    _require(
+        _close(live(episode, key)[1], predictions, 0), f"{name} must be the same for the same key"
+    )
     for at in (0, length // 2):
         other = live(_other_targets(episode, spec, times >= at), key)[1]
         same = _close(other[: at + 1], predictions[: at + 1], 0)
@@ -327,23 +352,38 @@ def check_learner(learner: Any, task: Task, *, symbols: int = 12, theta: Theta |
 def _check_episode(task: Task, episode: Episode) -> None:
     name, spec = _name(task), task.spec
     for field, values in zip(Episode._fields, episode, strict=True):
-        _require(values.shape[:1] == (spec.length,), f"{name}: {field} must have {spec.length} symbols, got {values.shape}")
+        _require(
+            values.shape[:1] == (spec.length,),
+            f"{name}: {field} must have {spec.length} symbols, got {values.shape}",
+        )
     for field in ("scored", "taught"):
         _require(getattr(episode, field).dtype == bool, f"{name}: {field} must be bool")
     for field in ("phase", "intervention"):
         values = getattr(episode, field)
-        _require(jnp.issubdtype(values.dtype, jnp.integer), f"{name}: {field} must be whole numbers")
+        _require(
+            jnp.issubdtype(values.dtype, jnp.integer), f"{name}: {field} must be whole numbers"
+        )
     _require(episode.scored.any(), f"{name} must score at least one symbol")
-    for field, size, lowest in (("stimulus", spec.num_inputs, -1), ("target", spec.num_outputs, -1)):
+    for field, size, lowest in (
+        ("stimulus", spec.num_inputs, -1),
+        ("target", spec.num_outputs, -1),
+    ):
         values = np.asarray(getattr(episode, field))
         if np.issubdtype(values.dtype, np.integer):
             inside = values.min() >= lowest and values.max() < size
-            _require(inside and values.ndim == 1, f"{name}: {field} must be in {lowest}..{size - 1}")
+            _require(
+                inside and values.ndim == 1, f"{name}: {field} must be in {lowest}..{size - 1}"
+            )
         else:
-            _require(values.shape[1:] == (size,), f"{name}: {field} must be [T, {size}], got {values.shape}")
+            _require(
+                values.shape[1:] == (size,),
+                f"{name}: {field} must be [T, {size}], got {values.shape}",
+            )
             _require(np.isfinite(values).all(), f"{name}: {field} must be finite")
     if spec.loss == "cross_entropy":
-        _require(jnp.issubdtype(episode.target.dtype, jnp.integer), f"{name}: targets must be symbols")
+        _require(
+            jnp.issubdtype(episode.target.dtype, jnp.integer), f"{name}: targets must be symbols"
+        )
         answer = np.asarray(episode.target)[np.asarray(episode.scored)]
         _require((answer >= 0).all(), f"{name} scores symbols that have no target")
 
@@ -387,6 +427,12 @@ def check_task(task: Task, *, num_lifetimes: int = 2) -> None:
     _require(_finite(scores["loss"]), f"{name}: the loss of finite predictions must be finite")
     if spec.loss == "cross_entropy":
         _require("accuracy" in scores, f"{name}.score must have an accuracy")
-    _require(_shapes(jax.jit(task.score)(outcome(1.0), episode)) == _shapes(scores), f"{name}.score must have fixed shapes")
+    _require(
+        _shapes(jax.jit(task.score)(outcome(1.0), episode)) == _shapes(scores),
+        f"{name}.score must have fixed shapes",
+    )
     unscored = task.score(outcome(float("nan")), episode)["loss"]
-    _require(_close(unscored, scores["loss"], 1e-6), f"{name}: symbols that are not scored count in the loss")
+    _require(
+        _close(unscored, scores["loss"], 1e-6),
+        f"{name}: symbols that are not scored count in the loss",
+    )

@@ -1,7 +1,7 @@
 """A training run from configuration to result: meta-learn, choose, report beside the controls.
 
 Everything random comes from ``config.seed`` through named keys, generation g from
-``fold_in(key, g)``, so that a run that was stopped and resumed is the run that was not, bit for bit.
+``fold_in(key, g)``, so that a run stopped and resumed is the run that was not, bit for bit.
 Three streams of seeds never meet: lifetimes that candidates train on, lifetimes on which the one to
 report is chosen, and lifetimes on which it is reported.
 """
@@ -34,6 +34,9 @@ from loopymeta.tasks.base import Task
 
 RULE_FORMAT = "loopymeta-rule"
 RULE_VERSION = 1
+LINE = 4
+"""Points on the line from the start of a search to its center that are tried for the report."""
+
 CONTROLS: tuple[Control, ...] = ("frozen", "shuffled", "zero")
 SAVE_SECONDS = 5.0
 """Seconds between checkpoints: what a run that is killed has to live again at most."""
@@ -66,7 +69,9 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
     Raises:
       ConfigError: names the field, what was expected and what came.
     """
-    network = {"network": _network(data["network"], "config.network")} if "network" in data else {}
+    network: dict[str, Any] = {}
+    if "network" in data:
+        network["network"] = _network(data["network"], "config.network")
     rest = {name: value for name, value in data.items() if name != "network"}
     config = runs.from_dict(rest, config_types())
     if not isinstance(config, TrainConfig):
@@ -327,11 +332,18 @@ def _num_devices(asked: int | None) -> int:
 
 
 def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> Theta:
-    """The theta to report: the best of elites and center on fresh lifetimes of their own."""
+    """The theta to report: the best on fresh lifetimes of their own of a few candidates.
+
+    They are the elites and the points on the line from the start of the search to its center:
+    where the outer loop lived shorter lives than those reported, it went too far, and a point
+    between may be the better one. The start is among them: the search may have found nothing.
+    """
     if not config.select:
         return outer.best(state)
-    reporter.stage(f"choosing among the elites on {config.select} fresh lifetimes")
-    points = jnp.concatenate([state.center[None], state.elites.coordinates])
+    reporter.stage(f"choosing among the candidates on {config.select} fresh lifetimes")
+    start = outer.problem.center()
+    line = start + jnp.linspace(0.0, 1.0, LINE)[:, None] * (state.center - start)
+    points = jnp.concatenate([line, state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
     losses, _ = live_on(config.lifetime(config.select_task, training=True), thetas, keys)

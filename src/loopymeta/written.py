@@ -68,7 +68,9 @@ class _Parser:
         self.tokens.append(("end", "the end", len(text)))
 
     def _error(self, expected: str, at: int) -> ValueError:
-        return ValueError(f"cannot read the rule {self.text!r}: expected {expected} at character {at}")
+        return ValueError(
+            f"cannot read the rule {self.text!r}: expected {expected} at character {at}"
+        )
 
     def _take(self, sign: str) -> bool:
         kind, value, _ = self.tokens[self.place]
@@ -154,13 +156,16 @@ class _Parser:
         self._close()
         if len(arguments) != _FUNCTIONS[name][0]:
             raise ValueError(
-                f"{name} takes {_FUNCTIONS[name][0]} argument(s), got {len(arguments)} in {self.text!r}"
+                f"{name} takes {_FUNCTIONS[name][0]} argument(s), "
+                f"got {len(arguments)} in {self.text!r}"
             )
         return ("call", name, *arguments)
 
     def _close(self) -> None:
         if not self._take(")"):
-            raise self._error(f"')', got {self.tokens[self.place][1]!r}", self.tokens[self.place][2])
+            raise self._error(
+                f"')', got {self.tokens[self.place][1]!r}", self.tokens[self.place][2]
+            )
 
 
 def parse(text: str) -> Node:
@@ -275,9 +280,7 @@ class Written(Rule):
         return {name: jnp.asarray(float(value), kind) for name, value in self.parameters}
 
     def space(self):
-        return {
-            name: Space("linear", 0.3 * abs(value) or 0.1) for name, value in self.parameters
-        }
+        return {name: Space("linear", 0.3 * abs(value) or 0.1) for name, value in self.parameters}
 
     def update(self, theta, trace, synapse):
         values = {name: getattr(synapse, name) for name in FIELDS}

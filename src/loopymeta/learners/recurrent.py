@@ -140,7 +140,7 @@ class OnlineRNN:
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> OnlineRNN:
         """The network for a task: its sizes, its loss, and a lifespan of its length."""
-        sizes = {
+        sizes: dict[str, Any] = {
             "num_inputs": spec.num_inputs,
             "num_outputs": spec.num_outputs,
             "loss": spec.loss,
@@ -169,7 +169,7 @@ class OnlineRNN:
         size = self.width if layer else self.num_inputs
         cell = kinds[self.cell](size, self.width, rngs=nnx.Rngs(key))
         if self.cell == "lstm":  # gates in flax's order: input, forget, cell, output
-            bias = cell.dense_h.bias
+            bias: Any = cell.dense_h.bias
             forget = slice(self.width, 2 * self.width)
             bias[...] = bias[...].at[forget].set(_LSTM_FORGET_BIAS)
         return cell

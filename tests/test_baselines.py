@@ -1,0 +1,91 @@
+"""Baselines live the streams of the very lifetimes that a rule is reported on."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from loopymeta import ngrams
+from loopymeta.baselines import baselines
+from loopymeta.config import NetworkConfig, TrainConfig
+from loopymeta.lifetime import Lifetime
+from loopymeta.tasks import Caesar, Memorize, Text
+
+
+@pytest.fixture
+def book(tmp_path):
+    path = tmp_path / "book.txt"
+    path.write_text("the cat sat on the mat. the rat sat on the cat. " * 20)
+    return str(path)
+
+
+def test_every_task_has_the_reservoir_and_the_lstm(book):
+    assert set(baselines(Memorize())) == {"reservoir", "lstm"}
+    running = Text(book, symbols=50)
+    counts = {"unigram", "bigram", "trigram", "4-gram"}
+    assert set(baselines(running)) == {"reservoir", "lstm"} | counts
+    assert set(baselines(Text(book, symbols=50, mode="windows", window=10))) == {
+        "reservoir", "lstm"
+    }
+
+
+def test_counts_see_the_streams_that_networks_see(book):
+    task = Text(book, symbols=60, held_out="test", held_out_symbols=12)
+    keys = jax.random.split(jax.random.key(3), 2)
+    life = TrainConfig(task, task, NetworkConfig(num_hidden=4, num_graphs=1)).lifetime(task)
+    found = baselines(task)["bigram"](keys)
+    assert set(found) == {"prequential_nats", "test_nats"} and found["test_nats"].shape == (2,)
+    for key, prequential, test in zip(
+        keys, found["prequential_nats"], found["test_nats"], strict=True
+    ):
+        _, episode = life.start(life.init_theta(), key)
+        target, stimulus = np.asarray(episode.target), np.asarray(episode.stimulus)
+        train = np.concatenate([stimulus[:1], target[:60]])
+        rest = np.concatenate([stimulus[60:61], target[60:]])
+        pair = ngrams.baseline_ngrams(train, rest, task.spec.num_outputs, (2,), None)["bigram"]
+        assert (prequential, test) == pair
+
+
+def test_held_out_names_follow_the_task(book):
+    task = Text(book, symbols=60, held_out="train", held_out_symbols=12)
+    keys = jax.random.split(jax.random.key(3), 1)
+    assert set(baselines(task)["unigram"](keys)) == {"prequential_nats", "held_out_nats"}
+    task = Text(book, symbols=60)
+    assert set(baselines(task)["unigram"](keys)) == {"prequential_nats"}
+
+
+def test_the_reservoir_learns_and_reports_the_metrics_of_the_task():
+    task = Caesar(symbols=150)
+    keys = jax.random.split(jax.random.key(0), 2)
+    found = baselines(task)["reservoir"](keys)
+    assert {"loss", "accuracy", "letters_to_perfect"} <= set(found)
+    assert all(values.shape[0] == 2 for values in found.values())
+    assert found["accuracy"].mean() > 10 * task.spec.chance
+
+
+def test_the_lstm_lives_on_many_devices_without_waiting_for_itself():
+    """Births of two devices at once once blocked each other for ever (see `baselines`)."""
+    code = """
+import jax
+jax.config.update("jax_num_cpu_devices", 2)
+from loopymeta.baselines import baselines
+from loopymeta.tasks import Memorize
+found = baselines(Memorize(length=2, presentations=2))["lstm"](jax.random.split(jax.random.key(0), 4))
+assert found["loss"].shape == (4,), found
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=300, capture_output=True)
+
+
+def test_a_baseline_is_a_lifetime_on_the_same_keys():
+    from loopymeta.learners.reservoir import reservoir
+
+    task = Memorize(length=2, presentations=2)
+    keys = jax.random.split(jax.random.key(5), 2)
+    found = baselines(task)["reservoir"](keys)
+    life = Lifetime(reservoir(task.spec), task)
+    alone = [float(life(life.init_theta(), key)[0]) for key in keys]
+    np.testing.assert_allclose(found["loss"], alone, rtol=1e-4)

@@ -1,0 +1,679 @@
+"""The command line, as a person meets it: on a terminal, in a pipe, wrong, and stopped."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import pytest
+from jax.experimental.compilation_cache.compilation_cache import reset_cache
+
+from loopymeta import cli, data, progress, runs, training
+from loopymeta.recipes import RECIPES, recipe
+from loopymeta.runs import Run
+
+SIZES = {
+    "network.num-memory": 6,
+    "network.num-graphs": 2,
+    "outer.generations": 3,
+    "outer.population-size": 4,
+    "outer.lifetimes": 2,
+    "task.length": 3,
+    "task.presentations": 3,
+    "train-task.length": 3,
+    "train-task.presentations": 3,
+    "select": 2,
+    "report": 2,
+}
+
+
+def tiny(**changes) -> list[str]:
+    """Options of a run of seconds; names with _ for -, and __ for a dot."""
+    sizes = SIZES | {k.replace("__", ".").replace("_", "-"): v for k, v in changes.items()}
+    return [word for name, value in sizes.items() for word in (f"--{name}", str(value))]
+
+
+BARE = {"controls": False, "baselines": False}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compile_once(tmp_path_factory):
+    """In this process and in those it starts, a computation is compiled once."""
+    settings = {
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+        os.environ[name.upper()] = str(value)
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+        del os.environ[name.upper()]
+    reset_cache()
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "_draw", lambda run, reporter: None)
+
+
+def command(words, limit=None) -> subprocess.Popen:
+    """The command in a process of its own; a checkpoint after every generation."""
+    code = (
+        "import sys; from loopymeta import cli, training; training.SAVE_SECONDS = 0.0; "
+        "training._draw = lambda run, reporter: None; "
+        f"sys.exit(cli.main({list(words)!r}))"
+    )
+
+    def limits():
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=limits,
+    )
+
+
+def figures(path) -> dict:
+    """What two equal runs have in common, bit for bit."""
+    run = Run.open(path)
+    result = run.read_json("result.json")
+    result["about"].pop("device")
+    lines = (run.path / "metrics.csv").read_text().splitlines()
+    times = {lines[0].split(",").index(c) for c in ("seconds", "lifetimes_per_second")}
+    return {
+        "rule.json": (run.path / "rule.json").read_bytes(),
+        "result.json": json.dumps(result),
+        "metrics.csv": [
+            [value for place, value in enumerate(line.split(",")) if place not in times]
+            for line in lines
+        ],
+    }
+
+
+def snapshot(folder) -> dict:
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A run that is done; copy it before you break it."""
+    out = tmp_path_factory.mktemp("finished")
+    words = ["train", "memorize", *tiny(**BARE), "--out", str(out), "--name", "run", "--quiet"]
+    assert cli.main(words) == 0
+    return out / "run"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+# --- training ------------------------------------------------------------------------------------
+
+
+def test_in_a_pipe_every_line_is_json(capsys):
+    assert cli.main(["train", "memorize", *tiny(**BARE), "--name", "run"]) == 0
+    out, err = capsys.readouterr()
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert err == ""
+    events = [line["event"] for line in lines]
+    assert events == [
+        "begin", "compiled", *["generation"] * 3, "stage", "stage", "figures", "stage", "done"
+    ]
+    assert {"generation", "loss", "best", "seconds", "lifetimes_per_second"} <= set(lines[3])
+    assert lines[-1]["run"] == "runs/run" and "loopymeta evaluate runs/run" in lines[-1]["next"][0]
+
+
+OPTION = {int: "7", float: "0.25", str: None}
+
+
+def options_of(value, prefix=()):
+    """(path, type) of every option that a config.json shows."""
+    for field in dataclasses.fields(value):
+        inner = getattr(value, field.name)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, cli.Rule):
+            yield from options_of(inner, (*prefix, field.name))
+        else:
+            yield (*prefix, field.name), inner
+
+
+SPECIAL = {
+    ("network", "connectivity"): "ring",
+    ("network", "memory_connectivity"): "ring",
+    ("network", "sharing"): "per_class",
+    ("network", "activation"): "relu",
+    ("network", "memory_activation"): "relu",
+    ("network", "teaching"): "target",
+    ("network", "feedback"): "random",
+    ("network", "layout"): "dense",
+    ("network", "control"): "frozen",
+    ("network", "class_rates"): None,
+    ("outer", "method"): "antithetic",
+    ("outer", "algorithm"): "PGPE",
+    ("outer", "optimizer"): "sgd",
+    ("outer", "frozen"): "innate rule.eta",
+    ("objective",): "accuracy",
+    ("select_task",): None,
+}
+
+
+@pytest.mark.parametrize("task", RECIPES)
+def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch):
+    """Each one is changed on the command line, and is found changed, it alone, in what is run."""
+    got = []
+    monkeypatch.setattr(cli, "_drive", lambda config, **rest: got.append((config, rest)) or 0)
+    default = recipe(task)
+    shown = runs.to_dict(default)
+    for path, value in options_of(default):
+        if SPECIAL.get(path, "") is None:
+            continue
+        if path[0] in ("task", "train_task", "select_task"):
+            words = {"held_out": "none", "order": "fixed", "mode": "windows", "file": "huck_fin"}
+            new = words.get(path[1], "3")
+            if path[1] in ("criterion",):
+                new = "0.5"
+            if path[1] == "held_out" and value == "none":
+                new = "test"
+            if path[1] == "min_gap":
+                new = "1"
+            if path[1] == "shift":
+                new = "5"
+        elif isinstance(value, cli.Rule) or path[-1] in ("output_rule", "memory_rule"):
+            new = "oja(eta=0.125)"
+        elif isinstance(value, bool):
+            new = str(not value)
+        else:
+            new = SPECIAL.get(path, "0.375" if isinstance(value, float) else "5")
+        name = "--" + ".".join(path).replace("_", "-")
+        assert cli.main(["train", task, name, *new.split()]) == 0, name
+        found = runs.to_dict(got.pop()[0])
+        expected = json.loads(json.dumps(shown))
+        place = expected
+        for part in path[:-1]:
+            place = place[part]
+        changed = found
+        for part in path:
+            changed = changed[part]
+        assert changed != place[path[-1]], name
+        assert new.split()[0].split("(")[0] in json.dumps(changed).lower() or isinstance(
+            value, bool
+        ) or path[-1] in ("degree", "memory_degree", "learning_rate"), (name, changed)
+        place[path[-1]] = changed
+        assert found == expected, name
+
+
+def test_options_reach_config_json(finished):
+    config = training.read_config(finished)
+    assert config.task.length == 3 and config.train_task.presentations == 3
+    assert config.network.num_memory == 6 and config.outer.population_size == 4
+    assert config.select == 2 and config.controls is False and config.baselines is False
+
+
+@pytest.mark.parametrize(
+    ("words", "quiet", "controls"),
+    [
+        ("", False, True),
+        ("--quiet", True, True),
+        ("--quiet True --controls False", True, False),
+        ("--no-controls", False, False),
+        ("--no-controls --quiet", True, False),
+        ("--quiet --seed 3", True, True),
+        ("--quiet=True --controls=False", True, False),
+    ],
+)
+def test_yes_and_no_may_be_written_in_every_usual_way(words, quiet, controls, monkeypatch):
+    got = {}
+    monkeypatch.setattr(cli, "_drive", lambda config, **rest: got.update(rest, config=config) or 0)
+    assert cli.main(["train", "caesar", *words.split()]) == 0
+    assert (got["quiet"], got["config"].controls) == (quiet, controls)
+
+
+def test_help_shows_every_option_with_its_default(capsys):
+    for task in RECIPES:
+        with pytest.raises(SystemExit) as stop:
+            cli.main(["train", task, "--help"])
+        assert not stop.value.code
+        text = capsys.readouterr().out
+        for name, _ in cli._known_options(recipe(task)):
+            if name == "--select-task":
+                continue
+            assert re.search(rf"{re.escape(name)}[ \n]", text), (task, name)
+        assert text.count("(default: ") >= len(list(cli._known_options(recipe(task)))) - 2
+        assert "{None}|RULE|" not in text
+
+
+def test_help_of_a_command_and_of_all(capsys):
+    assert cli.main(["--help"]) == 0
+    assert "train TASK" in capsys.readouterr().out
+    assert cli.main(["--version"]) == 0
+    assert cli.main(["train", "--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(task in out for task in RECIPES) and "--resume RUN" in out
+    for name in ("evaluate", "rules", "tasks", "data", "plot"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([name, "--help"])
+        assert not stop.value.code and "usage: loopymeta" in capsys.readouterr().out
+
+
+# --- what it shows on a terminal -----------------------------------------------------------------
+
+
+def on_a_terminal(words, columns=100) -> tuple[int, str]:
+    """(status, everything shown) of the command on a pseudo-terminal."""
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+    pid, descriptor = pty.fork()
+    if pid == 0:
+        os.execv(sys.executable, [sys.executable, "-m", "loopymeta.cli", *words])
+    fcntl.ioctl(descriptor, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = b""
+    while True:
+        try:
+            part = os.read(descriptor, 65536)
+        except OSError:  # the other end is closed
+            break
+        if not part:
+            break
+        shown += part
+    os.close(descriptor)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown.decode()
+
+
+def test_on_a_terminal_a_live_line_and_a_table():
+    words = tiny(outer__generations=40, **(BARE | {"controls": True}))
+    status, shown = on_a_terminal(["train", "memorize", *words, "--name", "run"])
+    assert status == 0, shown
+    live = [line for line in re.split(r"[\r\n]+", shown) if line.startswith("meta-learning")]
+    assert re.search(
+        r"\d+/40 \|.*\| \d\d:\d\d left, loss \d\.\d+, best \d\.\d+, [\d,]+ lifetimes/s", live[-1]
+    )
+    assert max(len(line) for line in live) <= 100
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
+    for learner in ("learned", "frozen", "shuffled", "zero", "untrained"):
+        assert plain.count(f"\n{learner} ") == 1, plain
+    assert "change = " in plain and "loopymeta evaluate runs/run --seed 1" in plain
+    assert "Traceback" not in plain and "{" not in plain
+
+
+def test_the_reporter_of_terminals_shows_rows_that_are_not_finite(capsys, tmp_path):
+    reporter = progress.TerminalReporter()
+    config = recipe("memorize")
+    reporter.begin(Run(tmp_path), config, 0, ["a"])
+    reporter.compiled("it", 1.0)
+    row = {"loss": float("nan"), "best": float("inf"), "lifetimes_per_second": 12.0}
+    reporter.generation(row | {"nonfinite": 3.0})
+    reporter.end()
+    reporter.end()
+    shown = capsys.readouterr()
+    assert "3 not finite" in shown.err
+
+
+# --- stopped -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict:
+    folder = tmp_path_factory.mktemp("whole")
+    process = command(["train", "memorize", *STOPPED, "--out", str(folder), "--name", "whole"])
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    return figures(folder / "whole")
+
+
+STOPPED = tiny(outer__generations=30, baselines=False)
+
+
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(uninterrupted):
+    process = command(["train", "memorize", *STOPPED, "--name", "run"])
+    for line in process.stdout:
+        if '"generation": 2,' in line:
+            break
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "loopymeta train --resume runs/run" in err and "Traceback" not in err
+    assert Run.open("runs/run").checkpoints()
+    assert cli.main(["train", "--resume", "runs/run", "--quiet"]) == 0
+    assert figures("runs/run") == uninterrupted
+
+
+def test_killed_once_and_resumed(uninterrupted):
+    killed_and_resumed(["generation", "report"], uninterrupted, random.Random(0))
+
+
+@pytest.mark.slow
+def test_killed_at_many_random_moments_and_resumed(uninterrupted, tmp_path):
+    for seed in range(1, 5):
+        os.chdir(tmp_path)
+        killed_and_resumed(["begin", "generation", "generation", "report", "report"],
+                           uninterrupted, random.Random(seed))
+        shutil.rmtree("runs")
+
+
+def killed_and_resumed(moments, uninterrupted, dice):
+    """SIGKILL soon after each of the moments, then a run to the end."""
+    words = ["train", "memorize", *STOPPED, "--name", "run"]
+    for moment in moments:
+        process = command(words)
+        after = dice.randint(1, 12) if moment == "generation" else dice.randint(0, 2)
+        events = {"begin": '"begin"', "generation": '"generation",', "report": '"figures"'}
+        for line in process.stdout:
+            after -= f'"event": {events[moment]}'.rstrip(",") in line
+            if after < 0:
+                break
+        time.sleep(dice.random() * 0.02)
+        process.kill()
+        process.communicate(timeout=60)
+        assert process.returncode in (-signal.SIGKILL, 0)
+        words = ["train", "--resume", "runs/run"]
+        for _, path in Run.open("runs/run").checkpoints():
+            from loopymeta import checkpoint
+
+            checkpoint.read(path)  # whole, every one of them
+    process = command(words)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 0, err
+    assert figures("runs/run") == uninterrupted
+
+
+def test_a_full_disk_is_one_line_and_a_run_to_go_on_with(uninterrupted):
+    # Files may grow to 2,500 bytes: config.json fits, a checkpoint does not.
+    process = command(["train", "memorize", *STOPPED, "--name", "run"], limit=4600)
+    _, err = process.communicate(timeout=300)
+    assert process.returncode == 2
+    lines = [line for line in err.splitlines() if line]
+    assert len(lines) == 1, err
+    assert re.match(r"loopymeta: cannot write .*(too large|No space).*intact.*--resume", lines[0])
+    assert cli.main(["train", "--resume", "runs/run", "--quiet"]) == 0
+    assert figures("runs/run") == uninterrupted
+
+
+# --- evaluate ------------------------------------------------------------------------------------
+
+
+def test_evaluate_a_run_a_file_and_a_name(run, capsys):
+    def evaluate(*words):
+        assert cli.main(["evaluate", *words, "--seeds", "2", "--no-baselines"]) == 0
+        lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        return {line["learner"]: line["metrics"] for line in lines}
+
+    folder = evaluate(str(run), "--json", "figures.json")
+    assert list(folder) == ["learned", "frozen", "shuffled", "zero"]
+    assert folder["frozen"] == folder["zero"]
+    # The task is the one that the run reported, with its options, not the recipe's.
+    assert len(folder["learned"]["recall_by_presentation"]["mean"]) == 3
+    assert json.loads(Path("figures.json").read_text()) == folder
+    assert evaluate(str(run / "rule.json")) == folder
+    assert evaluate(str(run), "--seed", "1") != folder
+    shutil.move(run / "rule.json", "alone.json")
+    alone = evaluate("alone.json", "--set", "length=3", "--set", "presentations=2")
+    assert len(alone["learned"]["recall_by_presentation"]["mean"]) == 2
+    named = evaluate("oja(eta=0.1)", "--task", "memorize", "--set", "length=2")
+    assert set(named) == set(folder)
+
+
+def test_evaluate_reports_a_slash_in_a_written_rule(monkeypatch):
+    found = cli._rule_to_evaluate("written('pre / (1 + abs(post))')", "caesar")
+    assert found[0].rule.expression == "pre / (1 + abs(post))"
+    long = "written('" + " + ".join(["pre * post"] * 60) + "')"
+    assert cli._rule_to_evaluate(long, "caesar")[1] is None
+
+
+# --- lists ---------------------------------------------------------------------------------------
+
+
+def test_lists_and_single_entries(capsys):
+    for words, expected in (
+        (["rules"], ["oja", "running_scale", "written"]),
+        (["rules", "oja"], ["Oja, 1982", "eta", "learning rate per tick", "change = 0.01"]),
+        (["rules", "written"], ["expression"]),
+        (["tasks"], list(RECIPES)),
+        (["tasks", "reversal"], ["sequences", "5000", "loopymeta train reversal --help"]),
+        (["data", "list"], list(data.DATASETS)),
+    ):
+        assert cli.main(words) == 0
+        out = capsys.readouterr().out
+        assert all(text in out for text in expected), out
+        assert "``" not in out and ">>>" not in out
+    for name in RECIPES:
+        assert cli.main(["tasks", name]) == 0
+        fields = capsys.readouterr().out.split("fields:")[1].splitlines()[1:-2]
+        assert all(len(line.split()) > 4 for line in fields), fields  # every one explained
+
+
+# --- bad input -----------------------------------------------------------------------------------
+
+
+def refused(words, capsys) -> str:
+    """The one line of an error that a person can mend; nothing is written."""
+    before = snapshot(Path())
+    assert cli.main([str(word) for word in words]) == 2
+    out, err = capsys.readouterr()
+    assert err.startswith("loopymeta: ") and err.count("\n") == 1, err
+    assert snapshot(Path()) == before
+    return err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("trian memorize", "unknown command 'trian'. Did you mean 'train'?"),
+        ("train memorise", "unknown task 'memorise'. Did you mean 'memorize'?"),
+        ("train memorize --sead 3", "unknown option '--sead'. Did you mean '--seed'?"),
+        ("train memorize --network.num-hiden 3", "Did you mean '--network.num-hidden'?"),
+        ("train memorize --seed", "--seed"),
+        ("train memorize --seed three", "--seed: invalid literal"),
+        ("train memorize stray", "stray"),
+        ("train memorize --seed -1", "seed must be at least 0, got -1"),
+        ("train memorize --network.rule ojo", "unknown rule 'ojo'. Did you mean 'oja'?"),
+        ("train memorize --network.output-rule oja(eat=1)", "Did you mean 'eta'?"),
+        ("train memorize --network.output-rule oja(eta=nan)", "eta"),
+        ("train memorize --network.num-hidden -1", "num_hidden must be at least 0, got -1"),
+        ("train memorize --network.num-hidden 8 --network.connectivity erdos_renyi "
+         "--network.degree 5000", "degree"),
+        ("train memorize --network.input-degree 500", "input_degree"),
+        ("train memorize --network.teaching eror", "eror"),
+        ("train memorize --outer.population-size 1", "population_size must be at least 2, got 1"),
+        ("train memorize --outer.algorithm Open_EZ", "unknown evolution strategy 'Open_EZ'"),
+        ("train memorize --outer.method gradient --outer.optimizer adan", "Did you mean 'adam'?"),
+        ("train memorize --outer.devices 99", "devices must be at most 2, got 99"),
+        ("train memorize --outer.frozen innate.memory_gian", "innate.memory_gian"),
+        ("train memorize --objective los", "unknown objective 'los'. Did you mean 'loss'?"),
+        ("train memorize --task.length 0", "length must be at least 1, got 0"),
+        ("train memorize --task.length 1000000000000", "a lifetime of 6,000,000,000,000 symbols"),
+        ("train memorize --train-task.length 1000000000", "a lifetime of 6,000,000,000 symbols"),
+        ("train memorize --network.num-hidden 3000000", "too large"),
+        ("train memorize --name ../up", "name of a run must be a plain name"),
+        ("train memorize --resume", "--resume"),
+        ("train memorize --resume runs/x --seed 3", "give it alone"),
+        ("train --resume nowhere", "there is no run folder nowhere"),
+        ("train --resume .", ". is not a run folder: it has no config.json"),
+        ("train --quiet", "--resume"),
+        ("train text --task.file nowhere.txt", "nowhere.txt"),
+        ("rules ojo", "unknown rule 'ojo'. Did you mean 'oja'?"),
+        ("tasks revursal", "unknown task 'revursal'. Did you mean 'reversal'?"),
+        ("data list huckfin", "unknown data set 'huckfin'. Did you mean 'huck_fin'?"),
+        ("data fetsh", "fetsh"),
+        ("evaluate", "rule"),
+        ("evaluate oja", "--task"),
+        ("evaluate ojo --task memorize", "unknown rule 'ojo'. Did you mean 'oja'?"),
+        ("evaluate oja --task memorise", "unknown task 'memorise'. Did you mean 'memorize'?"),
+        ("evaluate oja --task memorize --set lenght=3", "Did you mean 'length'?"),
+        ("evaluate oja --task memorize --set length", "--set takes NAME=VALUE, got 'length'"),
+        ("evaluate oja --task memorize --set length=long", "length must be a whole number"),
+        ("evaluate oja --task memorize --seeds 0", "seeds must be at least 1, got 0"),
+        ("evaluate oja --task memorize --json nowhere/figures.json", "there is no folder nowhere"),
+        ("evaluate oja --tsak memorize", "--tsak"),
+        ("evaluate nowhere/rule.json", "there is no run or rule file nowhere/rule.json"),
+        ("evaluate .", "has no rule.json"),
+        ("plot nowhere", "there is no run folder nowhere"),
+    ],
+)
+def test_bad_words_are_one_clear_line(words, message, capsys):
+    assert message in refused(words.split(), capsys)
+
+
+@pytest.mark.parametrize(
+    ("contents", "message"),
+    [(b"", "empty|too short"), (b"\xff\xfe\x00binary\x80" * 50, "UTF-8"), (b"short", "too short")],
+)
+def test_texts_that_are_none(contents, message, capsys, tmp_path):
+    Path("book.txt").write_bytes(contents)
+    words = ["train", "text", "--task.file", "book.txt", "--train-task.file", "book.txt"]
+    assert re.search(message, refused(words, capsys))
+
+
+def test_texts_that_are_too_short_for_what_is_asked(capsys):
+    Path("book.txt").write_text("to be or not to be " * 20)
+    words = ["train", "text", "--task.file", "book.txt", "--train-task.file", "book.txt"]
+    assert "symbols must be at most" in refused(words, capsys)
+
+
+def _edit(change):
+    def edit(path):
+        contents = json.loads(path.read_text())
+        change(contents)
+        path.write_text(json.dumps(contents))
+
+    return edit
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (_edit(lambda c: c["theta"]["output_rule"].update(eta=float("nan"))), "must be finite"),
+        (_edit(lambda c: c["theta"]["output_rule"].update(eta="much")), "theta"),
+        (_edit(lambda c: c["theta"]["output_rule"].update(eta=[1.0, 2.0])), "must have shape"),
+        (_edit(lambda c: c["theta"]["output_rule"].pop("eta")), "theta lacks"),
+        (_edit(lambda c: c["theta"]["output_rule"].update(zeta=1.0)), "does not know"),
+        (_edit(lambda c: c.pop("theta")), "lacks 'theta'"),
+        (_edit(lambda c: c.update(theta=3)), "theta"),
+        (_edit(lambda c: c.update(format="other")), "is no rule file of loopymeta"),
+        (_edit(lambda c: c.update(version=99)), "a rule file of version 99"),
+        (_edit(lambda c: c["network"].update(num_hiden=3)), "Did you mean 'num_hidden'?"),
+        (_edit(lambda c: c["network"].update(num_memory=-3)), "num_memory must be at least 0"),
+        (_edit(lambda c: c["network"]["output_rule"].update(type="Dleta")), "Did you mean 'Delta'"),
+        (_edit(lambda c: c.update(network=[])), "network"),
+        (lambda path: path.write_text("[1, 2]"), "is no rule file of loopymeta"),
+        (lambda path: path.write_text("{"), "is not JSON"),
+        (lambda path: path.write_bytes(b"\xff\xfe"), "is not JSON"),
+        (lambda path: path.unlink(), "has no rule.json"),
+    ],
+)
+def test_damaged_rule_files(run, edit, message, capsys):
+    edit(run / "rule.json")
+    assert message in refused(["evaluate", run, "--seeds", "1"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda path: path.write_text("{"), "is not JSON"),
+        (lambda path: path.write_text("[]"), "is not a run folder"),
+        (_edit(lambda c: c.pop("config")), "holds no configuration"),
+        (_edit(lambda c: c.update(version=99)), "is a run of version 99"),
+        (_edit(lambda c: c["config"].update(sede=1)), "Did you mean 'seed'"),
+        (_edit(lambda c: c["config"]["task"].update(length=-3)), "length must be at least 1"),
+        (_edit(lambda c: c["config"]["network"].update(type="Memorize")), "network"),
+    ],
+)
+def test_resuming_a_run_whose_configuration_is_damaged(run, edit, message, capsys):
+    (run / "result.json").unlink()
+    edit(run / "config.json")
+    assert message in refused(["train", "--resume", run], capsys)
+
+
+def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, capsys):
+    (run / "result.json").unlink()
+    for _, path in Run.open(run).checkpoints():
+        path.write_bytes(b"damaged")
+    before = snapshot(run)
+    assert cli.main(["train", "--resume", str(run)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "can be read" in err
+    kept = {path: seen for path, seen in snapshot(run).items() if path.name != ".lock"}
+    assert kept == {path: seen for path, seen in before.items() if path.name != ".lock"}
+
+
+def test_resuming_with_the_newest_checkpoint_damaged_says_so(finished, tmp_path, capsys):
+    words = ["train", "memorize", *tiny(**BARE), "--name", "run"]
+    process = command(words)
+    process.communicate(timeout=300)
+    path = Run.open("runs/run").checkpoints()[-1][1]
+    path.write_bytes(path.read_bytes()[:100])
+    Path("runs/run/result.json").unlink()
+    assert cli.main(["train", "--resume", "runs/run"]) == 0
+    out, err = capsys.readouterr()
+    assert err.count("\n") == 1 and "Continuing from" in err
+    assert figures("runs/run") == figures(finished)
+
+
+def test_resuming_a_checkpoint_of_another_configuration(run, capsys):
+    _edit(lambda c: c["config"]["outer"].update(elites=9))(run / "config.json")
+    (run / "result.json").unlink()
+    assert cli.main(["train", "--resume", str(run)]) == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "Was it written with another configuration?" in err
+
+
+def test_a_finished_run_is_kept_as_it_is(run, capsys):
+    before = snapshot(run)
+    assert cli.main(["train", "--resume", str(run)]) == 0
+    assert "finished already" in capsys.readouterr().out
+    assert {p: s for p, s in snapshot(run).items() if p.is_file() and p.name != ".lock"} == {
+        p: s for p, s in before.items() if p.is_file() and p.name != ".lock"
+    }
+
+
+def test_a_name_that_exists_is_refused(run, capsys):
+    words = ["train", "memorize", *tiny(**BARE), "--out", str(run.parent), "--name", run.name]
+    assert "exists already; nothing in it was changed" in refused(words, capsys)
+
+
+def test_out_that_is_a_file_or_cannot_be_written(capsys):
+    Path("file").write_text("")
+    words = ["train", "memorize", *tiny(**BARE), "--out", "file", "--name", "x"]
+    assert "cannot make the run folder" in refused(words, capsys)
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    process = subprocess.run(
+        f"{sys.executable} -m loopymeta.cli rules | head -1", shell=True, capture_output=True,
+        text=True,
+    )
+    assert process.stdout.startswith("zero") and process.stderr == ""
+
+
+def test_tracebacks_for_those_who_want_them(monkeypatch):
+    monkeypatch.setenv("LOOPYMETA_TRACEBACK", "1")
+    with pytest.raises(ValueError, match="unknown task"):
+        cli.main(["train", "memorise"])
+
+
+def test_a_bug_is_not_taken_for_a_mistake(monkeypatch):
+    def broken(words):
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(cli, "_rules", broken)
+    with pytest.raises(RuntimeError, match="a bug"):
+        cli.main(["rules"])
