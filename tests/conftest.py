@@ -9,14 +9,14 @@ import os
 _FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
 os.environ["XLA_FLAGS"] = f"{_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
-import jax.numpy as jnp  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+import hypothesis
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
 
-from loopymeta.graph import Graph, make_graph  # noqa: E402
-from loopymeta.network import LoopyNetwork, Teaching  # noqa: E402
+from loopymeta.graph import Graph, make_graph
+from loopymeta.network import LoopyNetwork, Teaching
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, max_examples=20)

@@ -29,7 +29,8 @@ def test_every_task_has_the_reservoir_and_the_lstm(book):
     counts = {"unigram", "bigram", "trigram", "4-gram"}
     assert set(baselines(running)) == {"reservoir", "lstm"} | counts
     assert set(baselines(Text(book, symbols=50, mode="windows", window=10))) == {
-        "reservoir", "lstm"
+        "reservoir",
+        "lstm",
     }
 
 

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from loopymeta import runs, tasks, training
+from loopymeta import graph, runs, tasks, training
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.recipes import RECIPES, recipe
 from loopymeta.registry import RULES, WRAPPERS
@@ -77,7 +77,11 @@ def _set(data, path, value):
         ("network.output_rule.type", "Dleta", r"unknown type 'Dleta'\. Did you mean 'Delta'"),
         ("network.output_rule.eta", "nan", "eta must be finite"),
         ("network.output_rule.eta", -1.0, "eta must not be negative"),
-        ("network.output_rule", {"type": "Memorize"}, "config.network.output_rule: expected a rule"),
+        (
+            "network.output_rule",
+            {"type": "Memorize"},
+            "config.network.output_rule: expected a rule",
+        ),
         ("network.innate.memory_gian", 1.0, r"'memory_gian'\. Did you mean 'memory_gain'"),
         ("outer.method", "magic", "config.outer.method: expected one of"),
         ("outer.devices", 0, "devices must be at least 1, got 0"),
@@ -123,6 +127,22 @@ def test_training_and_reporting_live_on_different_graphs():
     ]
     assert senders[0] == senders[1] != senders[2]
     assert (training_life.objective, report_life.objective) == ("accuracy", "loss")
+
+
+@pytest.mark.parametrize("name", [n for n in graph.CONNECTIVITY if n != "layered"])
+def test_every_connectivity_by_name_with_and_without_a_degree(name):
+    spec = tasks.Memorize().spec
+    sizes = {"num_memory": 4, "memory_connectivity": name, "num_hidden": 5, "connectivity": name}
+    assert NetworkConfig(num_graphs=1, **sizes).build(spec).graphs.senders.shape[0] == 1
+    if hasattr(graph.CONNECTIVITY[name], "degree"):
+        # As the command line says it: numbers with a point.
+        NetworkConfig(num_graphs=1, degree=2.0, memory_degree=2.0, **sizes).build(spec)
+        for field in ("degree", "memory_degree"):
+            with pytest.raises(ValueError, match=f"{field} must lie between 0 and"):
+                NetworkConfig(num_graphs=1, **{field: 9.0}, **sizes).build(spec)
+    else:
+        with pytest.raises(ValueError, match=f"{name} has no degree"):
+            NetworkConfig(num_graphs=1, degree=2.0, **sizes).build(spec)
 
 
 def test_every_field_is_explained():

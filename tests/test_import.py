@@ -15,7 +15,11 @@ HEAVY = ("jax", "jaxlib", "evosax", "matplotlib", "pandas", "networkx", "flax", 
 def python(*arguments: str) -> subprocess.CompletedProcess:
     """A fresh interpreter, in which nothing is imported yet."""
     return subprocess.run(
-        [sys.executable, *arguments], capture_output=True, text=True, check=True, timeout=120,
+        [sys.executable, *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
         env={name: value for name, value in os.environ.items() if name != "COVERAGE_PROCESS_START"},
     )
 
@@ -30,9 +34,21 @@ def test_importing_loopymeta_imports_nothing_heavy():
 @pytest.mark.parametrize(
     "words",
     [
-        "", "--help", "--version", "train --help", "train memorize --help", "train names --help",
-        "train text --help", "evaluate --help", "rules --help", "rules", "tasks --help", "tasks",
-        "tasks reversal", "data --help", "plot --help",
+        "",
+        "--help",
+        "--version",
+        "train --help",
+        "train memorize --help",
+        "train names --help",
+        "train text --help",
+        "evaluate --help",
+        "rules --help",
+        "rules",
+        "tasks --help",
+        "tasks",
+        "tasks reversal",
+        "data --help",
+        "plot --help",
     ],
 )
 def test_help_and_lists_answer_without_jax(words):
@@ -67,5 +83,7 @@ else:
 
 
 def test_jax_imported_before_or_after_is_the_same_jax():
-    python("-c", "import loopymeta, jax; from loopymeta import meta; assert meta.jax.jit is jax.jit")
+    python(
+        "-c", "import loopymeta, jax; from loopymeta import meta; assert meta.jax.jit is jax.jit"
+    )
     python("-c", "import jax, loopymeta; from loopymeta import meta; assert meta.jax is jax")

@@ -185,8 +185,10 @@ def test_a_run_read_back_reports_on_the_same_graphs(tmp_path):
     config = tiny()
     again = training.config_from_dict(json.loads(json.dumps(runs.to_dict(config))))
     assert config.task is config.train_task and again.task is not again.train_task
-    for pair in ((config.lifetime(config.task), again.lifetime(again.task)),
-                 (config.lifetime(), again.lifetime())):
+    for pair in (
+        (config.lifetime(config.task), again.lifetime(again.task)),
+        (config.lifetime(), again.lifetime()),
+    ):
         here, there = (life.learner.graphs for life in pair)
         assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
 
@@ -255,8 +257,13 @@ def test_a_run_that_is_under_way_is_not_resumed(tmp_path):
         ({"network": dataclasses.replace(NETWORK, input_degree=99)}, "99|100"),
         ({"network": dataclasses.replace(NETWORK, memory_degree=9000.0)}, "degree"),
         ({"task": Memorize(length=10**12)}, "a lifetime of 6,000,000,000,000 symbols takes"),
-        ({"task": Memorize(alphabet=9), "network": dataclasses.replace(
-            NETWORK, sharing="per_synapse")}, "theta on task: theta.* must have shape"),
+        (
+            {
+                "task": Memorize(alphabet=9),
+                "network": dataclasses.replace(NETWORK, sharing="per_synapse"),
+            },
+            "theta on task: theta.* must have shape",
+        ),
     ],
 )
 def test_what_cannot_be_run_leaves_nothing_behind(tmp_path, choices, message):

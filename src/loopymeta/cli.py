@@ -187,11 +187,15 @@ def _options(kind: Any, words: list[str], prog: str, default: Any, description: 
 
 
 def _from_box(text: str) -> str:
-    """The message in the box that tyro draws: the lines between its top and its first rule."""
-    lines = [line.strip(" │") for line in text.splitlines() if line.strip(" │")]
-    inside = lines[1:] if lines and lines[0].startswith("╭") else lines
-    ends = [i for i, line in enumerate(inside) if line[0] in "─╰"]
-    return " ".join(inside[: ends[0]] if ends else inside)
+    """The message in the box that tyro draws: what stands between its title and the next rule."""
+    lines = [line.strip(" │|") for line in text.splitlines()]
+    parts: list[list[str]] = [[]]
+    for line in lines[1:]:
+        if "────" in line or "----" in line:  # the latter where a terminal has letters only
+            parts.append([])
+        elif line:
+            parts[-1].append(line)
+    return " ".join(next(part for part in [*parts, lines] if part))
 
 
 def _flags(words: list[str], prog: str, default: Any) -> list[str]:
@@ -519,9 +523,7 @@ def _tasks(words: list[str]) -> int:
 
 
 def _data(words: list[str]) -> int:
-    parser = _Parser(
-        prog="loopymeta data", description="List, fetch and verify the data sets."
-    )
+    parser = _Parser(prog="loopymeta data", description="List, fetch and verify the data sets.")
     parser.add_argument("action", choices=("list", "fetch", "verify"))
     parser.add_argument("names", nargs="*", help="data sets (default: all)")
     given = parser.parse_args(words)
@@ -546,9 +548,7 @@ def _data(words: list[str]) -> int:
 
 
 def _plot(words: list[str]) -> int:
-    parser = _Parser(
-        prog="loopymeta plot", description="Draw the figures of a run again."
-    )
+    parser = _Parser(prog="loopymeta plot", description="Draw the figures of a run again.")
     parser.add_argument("run", help="run folder")
     given = parser.parse_args(words)
     from loopymeta import plots

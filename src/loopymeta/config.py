@@ -101,16 +101,22 @@ class NetworkConfig:
     def _wiring(self) -> graph.Connectivity:
         """The connectivity of memory and hidden nodes together."""
 
-        def make(name: str, degree: float | None, size: int) -> graph.Connectivity | None:
+        def make(field: str, name: str, size: int) -> graph.Connectivity | None:
             if name == "none" or not size:
                 return None
-            fixed = name in ("complete", "layered")
-            if degree is not None and fixed:
-                raise ValueError(f"{name} has no degree, got {degree}")
-            return graph.CONNECTIVITY[name](**({} if degree is None else {"degree": degree}))
+            degree, rule = getattr(self, field), graph.CONNECTIVITY[name]
+            default = getattr(rule, "degree", None)
+            if default is None:
+                if degree is not None:
+                    raise ValueError(f"{name} has no degree, got {field} {degree}")
+                return rule()
+            degree = min(default, size - 1) if degree is None else degree
+            _validate.between(field, degree, 0, size - 1)
+            # A command line or a file may say 3.0 where a whole number is meant.
+            return rule(degree=int(degree) if float(degree).is_integer() else degree)
 
-        hidden = make(self.connectivity, self.degree, self.num_hidden)
-        memory = make(self.memory_connectivity, self.memory_degree, self.num_memory)
+        hidden = make("degree", self.connectivity, self.num_hidden)
+        memory = make("memory_degree", self.memory_connectivity, self.num_memory)
         if self.num_memory == 0 and hidden is not None:
             return hidden
         return graph.Pools(self.num_memory, memory or graph.Complete(), hidden)

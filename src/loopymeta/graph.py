@@ -895,9 +895,7 @@ def make_graphs(
 # ------------------------------------------------------------------------------- reaching outputs
 
 
-def _adjacency(
-    senders: np.ndarray | Array, receivers: np.ndarray | Array, num_nodes: int
-) -> Any:
+def _adjacency(senders: np.ndarray | Array, receivers: np.ndarray | Array, num_nodes: int) -> Any:
     """The graph as a scipy matrix [sender, receiver]."""
     from scipy import sparse
 

@@ -245,9 +245,7 @@ class Lifetime:
         if whole < length:
             rest = jax.tree.map(lambda x: x[whole:], (times, episode))
             state, seen_rest = jax.checkpoint(live_segment)(state, rest)
-            seen_parts = jax.tree.map(
-                lambda a, b: jnp.concatenate([a, b]), seen_parts, seen_rest
-            )
+            seen_parts = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), seen_parts, seen_rest)
         return state, *seen_parts
 
     def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
@@ -275,9 +273,7 @@ class Lifetime:
         return metrics[self.objective], metrics
 
 
-def live(
-    learner: Learner, task: Task, key: Array, theta: Theta | None = None
-) -> Metrics:
+def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:
     """One lifetime of ``learner`` on ``task``: its metrics."""
     lifetime = Lifetime(learner, task)
     theta = learner.init_theta() if theta is None else theta

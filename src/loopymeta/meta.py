@@ -461,8 +461,24 @@ def optimizer(name: str, learning_rate: float, max_norm: float = 1.0) -> Any:
     """
     import optax
 
-    names = ("adam", "adamw", "sgd", "rmsprop", "adadelta", "adagrad", "nadam", "lion", "adabelief",
-             "radam", "amsgrad", "lamb", "yogi", "adamax", "noisy_sgd", "adafactor")
+    names = (
+        "adam",
+        "adamw",
+        "sgd",
+        "rmsprop",
+        "adadelta",
+        "adagrad",
+        "nadam",
+        "lion",
+        "adabelief",
+        "radam",
+        "amsgrad",
+        "lamb",
+        "yogi",
+        "adamax",
+        "noisy_sgd",
+        "adafactor",
+    )
     if name not in names:
         raise _validate.unknown("optax optimiser", name, names)
     _validate.positive("learning_rate", learning_rate)
@@ -683,9 +699,7 @@ class Persistent:
         key = jax.random.wrap_key_data(key_data)
         life, theta = self._life, self.problem.theta_at(point)
         episode = life.task.sample(jax.random.split(jax.random.fold_in(key, 0))[0])
-        part = jax.tree.map(
-            lambda x: jax.lax.dynamic_slice_in_dim(x, place, self.window), episode
-        )
+        part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, place, self.window), episode)
         learner, outcome, _ = life.advance(theta, learner, part, key, place)
         share = jnp.maximum(episode.scored.sum(), 1) * (self.window / episode.scored.shape[0])
         return learner, jnp.where(part.scored, outcome.loss, 0.0).sum() / share

@@ -593,9 +593,7 @@ class LoopyNetwork:
         lanes = jnp.ndim(innate["output_gain"])
         return layout.from_edges(wires, spread.reshape(spread.shape + (1,) * lanes) * gain)
 
-    def init(
-        self, key: Array, graph: Graph | Wiring, theta: Theta | None = None
-    ) -> NetworkState:
+    def init(self, key: Array, graph: Graph | Wiring, theta: Theta | None = None) -> NetworkState:
         """A newborn network: random weights, empty traces, silent nodes.
 
         Args:
@@ -681,9 +679,7 @@ class LoopyNetwork:
             inputs = jnp.concatenate([inputs, jnp.ones_like(inputs[:1])])
         lanes = state.activity.shape[1:]
         inputs = jnp.broadcast_to(behind(inputs, state.activity), (self.num_inputs, *lanes))
-        return state._replace(
-            activity=jnp.concatenate([inputs, state.activity[self.num_inputs :]])
-        )
+        return state._replace(activity=jnp.concatenate([inputs, state.activity[self.num_inputs :]]))
 
     def propagate(
         self, wiring: Wiring, state: NetworkState, key: Array | None = None
@@ -852,9 +848,7 @@ class LoopyNetwork:
             if "norm" in uses or "norm1" in uses:
                 powers = weight * weight if "norm" in uses else jnp.abs(weight)
                 fields["norm"] = layout.of_receivers(wires, layout.sum_in(wires, powers))
-            fields["reconstruction"] = self._returned(
-                uses, wiring, state, b, posts, befores, zero
-            )
+            fields["reconstruction"] = self._returned(uses, wiring, state, b, posts, befores, zero)
             if "noise" in uses and key is not None:
                 normal = jax.random.normal(jax.random.fold_in(key, b), (layout.num_edges,))
                 fields["noise"] = behind(layout.from_edges(wires, normal), weight)
@@ -935,9 +929,7 @@ class LoopyNetwork:
         if teaching is None:
             teaching = Teaching(jnp.zeros(self.num_outputs), taught=0.0)
         innate = theta["innate"]
-        state, hidden, at_output, modulator = self._teach_signals(
-            wiring, state, innate, teaching
-        )
+        state, hidden, at_output, modulator = self._teach_signals(wiring, state, innate, teaching)
         views = self._synapses(wiring, state, (hidden, at_output), modulator, key)
         plastic = 0.0 if self.control == "frozen" else teaching.plastic
         weights, traces, changes = [], [], []
@@ -949,9 +941,7 @@ class LoopyNetwork:
                 traces.append(trace)
                 changes.append(0.0)
                 continue
-            change, new_trace = rule.update(
-                self._bundle_theta(theta, wiring, b), trace, view
-            )
+            change, new_trace = rule.update(self._bundle_theta(theta, wiring, b), trace, view)
             change = jnp.broadcast_to(change, view.weight.shape)
             if self.control == "shuffled":
                 given = layout.to_edges(wires, change)[wiring.permutation[b]]

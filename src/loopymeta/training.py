@@ -34,7 +34,7 @@ from loopymeta.tasks.base import Task
 
 RULE_FORMAT = "loopymeta-rule"
 RULE_VERSION = 1
-LINE = 4
+LINE = 5
 """Points on the line from the start of a search to its center that are tried for the report."""
 
 CONTROLS: tuple[Control, ...] = ("frozen", "shuffled", "zero")
@@ -342,7 +342,8 @@ def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> 
         return outer.best(state)
     reporter.stage(f"choosing among the candidates on {config.select} fresh lifetimes")
     start = outer.problem.center()
-    line = start + jnp.linspace(0.0, 1.0, LINE)[:, None] * (state.center - start)
+    steps = jnp.linspace(0.0, 1.0, LINE)[:, None]
+    line = start[None] + steps * (state.center - start)[None]
     points = jnp.concatenate([line, state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
@@ -503,7 +504,10 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
         if name not in data:
             raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
     network = _network(data["network"], "network")
-    return network, parameters.theta_from_json(data["theta"])
+    try:
+        return network, parameters.theta_from_json(data["theta"])
+    except (TypeError, ValueError) as error:
+        raise runs.RunError(f"{path}: theta is no table of numbers: {error}") from None
 
 
 def evaluate_rule(
