@@ -183,7 +183,9 @@ def _options(kind: Any, words: list[str], prog: str, default: Any, description: 
     except SystemExit as stop:
         if not stop.code:
             raise
-        raise ValueError(f"{_from_box(said.getvalue())} ({prog} --help explains it)") from None
+        # What the whole configuration refuses is told with the name of our class.
+        text = _from_box(said.getvalue()).replace(f"Error parsing {kind.__name__}: ", "")
+        raise ValueError(f"{text} ({prog} --help explains it)") from None
 
 
 def _from_box(text: str) -> str:

@@ -6,6 +6,7 @@ Every field has a default and a line of explanation, which the command line show
 from __future__ import annotations
 
 import dataclasses
+import os
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
@@ -109,9 +110,11 @@ class NetworkConfig:
             if default is None:
                 if degree is not None:
                     raise ValueError(f"{name} has no degree, got {field} {degree}")
+                self._check_size(field, size, size**2)
                 return rule()
             degree = min(default, size - 1) if degree is None else degree
             _validate.between(field, degree, 0, size - 1)
+            self._check_size(field, size, size * degree)
             # A command line or a file may say 3.0 where a whole number is meant.
             return rule(degree=int(degree) if float(degree).is_integer() else degree)
 
@@ -120,6 +123,17 @@ class NetworkConfig:
         if self.num_memory == 0 and hidden is not None:
             return hidden
         return graph.Pools(self.num_memory, memory or graph.Complete(), hidden)
+
+    def _check_size(self, field: str, nodes: int, edges: float) -> None:
+        """Refuses graphs that no memory holds (three numbers of 4 bytes for every edge)."""
+        size = 12 * edges * self.num_graphs
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        if size > memory:
+            raise ValueError(
+                f"{self.num_graphs} graphs of {nodes:,} nodes take {size / 1e9:,.0f} GB, this "
+                f"machine has {memory / 1e9:,.0f} GB: fewer nodes, or a connectivity of a smaller "
+                f"{field}"
+            )
 
     def build(self, spec: Spec, seed: int = 0) -> Plastic:
         """The learner: a stack of graphs for a task's sizes, and the network that lives on them."""
@@ -292,9 +306,10 @@ class TrainConfig(Generic[T]):
         Args:
           task: what they live through; None: the task of the outer loop.
           control: a control instead of the learning network.
-          training: whether it is lived on the graphs and for the objective of the outer loop, or on
-            graphs of its own for the loss; None: only where no task is given. (Not told by the task
-            itself: a configuration read back from its file has equal tasks, but other objects.)
+          training: whether it is lived on the graphs of the outer loop (and, where no task is
+            given, for its objective), or on graphs of its own; None: only where no task is given.
+            (Not told by the task itself: a configuration read back has equal tasks, but other
+            objects.)
         """
         given = task is not None
         training = not given if training is None else training
