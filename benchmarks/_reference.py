@@ -178,7 +178,18 @@ class CReference:
             source, library = Path(folder, "reference.c"), Path(folder, "reference.so")
             source.write_text(SOURCE)
             # Sums may be reordered: without that no compiler turns them into vector instructions.
-            options = ["-O3", "-march=native", "-ffast-math", "-fopenmp", "-shared", "-fPIC"]
+            options = [
+                "-O3",
+                "-march=native",
+                "-fno-math-errno",
+                "-fno-trapping-math",
+                "-fno-signed-zeros",
+                "-fassociative-math",
+                "-freciprocal-math",
+                "-fopenmp",
+                "-shared",
+                "-fPIC",
+            ]
             command = [found, *options, str(source), "-o", str(library), "-lm"]
             result = subprocess.run(command, capture_output=True, text=True, check=False)
             if result.returncode:

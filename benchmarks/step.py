@@ -265,7 +265,7 @@ def _slow_references(problem: _reference.Problem, kind: str) -> dict[str, Any]:
 NOTE = """Billions of synapse updates a second (each existing synapse of each candidate, once a
 tick), fastest of several runs. "step" is the network's step under a scan; "evaluate" whole
 lifetimes, with birth, task and loss. The C reference is one fused loop, -O3 -march=native
--ffast-math and OpenMP over candidates, on the CPU, one candidate after another on a core;
+reordered sums and OpenMP over candidates, on the CPU, one candidate after another on a core;
 "C lanes" the same with blocks of 16 candidates as the last axis; "C differs by" is the largest
 difference of their weights from the library's at the end. Peak memory is what running adds to the
 newborn networks, compilation apart."""

@@ -107,7 +107,8 @@ def test_episode_fits_its_spec(task):
     assert episode.stimulus.min() >= -1 and episode.stimulus.max() < spec.num_inputs
     assert episode.target.min() >= 0 and episode.target.max() < spec.num_outputs
     assert episode.phase.min() >= 0
-    assert not episode.intervention.any()
+    # Only what is held out is frozen, and none of it is taught.
+    assert not (episode.intervention.astype(bool) & episode.taught).any()
     assert episode.scored.any()
     assert len(spec.symbols) == spec.num_inputs
     assert 0 < spec.chance < 1

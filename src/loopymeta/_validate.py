@@ -9,8 +9,10 @@ from typing import Any
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ValueError:
     """The error for a name that is not known, with the nearest known one suggested."""
-    known = sorted(known)
-    near = difflib.get_close_matches(str(name).lower(), known, n=1, cutoff=0.4)
+    known = sorted(str(each) for each in known)
+    folded = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(str(name).lower(), folded, n=1, cutoff=0.4)
+    near = [folded[each] for each in near]
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ValueError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
 
