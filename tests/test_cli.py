@@ -208,10 +208,8 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
         return list(words) if kind is list else words[0]
 
     for path, value in options_of(default):
-        if path in (("select_task",), ("network", "class_rates")):
-            continue  # a table, where the recipe has one; a list of pairs: below
-        if path == ("network", "sharing") and default.network.class_rates:
-            continue  # these rates are for classes only
+        if path == ("select_task",):
+            continue  # a table, where the recipe has one
         candidates = [str(not value)] if isinstance(value, bool) else CANDIDATES
         if path[-1] in ("rule", "output_rule", "memory_rule"):
             candidates = ["oja(eta=0.125)"]
@@ -220,14 +218,11 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
     capsys.readouterr()
 
 
-def test_pairs_and_nothing_can_be_said(monkeypatch):
+def test_nothing_can_be_said(monkeypatch):
     got = []
     monkeypatch.setattr(cli, "_drive", lambda config, **rest: got.append(config) or 0)
-    rates = ["--network.class-rates", "input-hidden", "4", "bias-output", "2"]
-    assert cli.main(["train", "names", *rates, "--network.output-rule", "None"]) == 0
-    network = got.pop().network
-    assert network.class_rates == (("input-hidden", 4.0), ("bias-output", 2.0))
-    assert network.output_rule is None
+    assert cli.main(["train", "names", "--network.output-rule", "None"]) == 0
+    assert got.pop().network.output_rule is None
 
 
 def test_options_reach_config_json(finished):

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_rules import CASES
 
 from loopymeta import rules
-from loopymeta._wiring import Bundles, Layout
+from loopymeta._wiring import HIDDEN, OUTPUT, Bundles, Layout
 from loopymeta.graph import Graph, make_graph
 from loopymeta.network import EDGE_CLASSES, Innate, LoopyNetwork, Teaching
 
@@ -201,10 +201,11 @@ def test_relays_reach_as_far_as_they_say(relays, exact, x64):
     assert (off[first].max() < 1e-10) == exact
 
 
-@pytest.mark.parametrize("relays", some_fast([1, 2, 6], [2, 6]))
-def test_relays_are_truncated_backpropagation(relays, x64):
-    """Without leaks: the gradient of each tick's loss through the last relays + 1 ticks."""
-    case = gradient_case(rules.RFLO(relays=relays), leak=(1.0, 1.0))
+@pytest.mark.parametrize("leak", [(1.0, 1.0), (0.3, 0.9)])
+@pytest.mark.parametrize("relays", some_fast([0, 1, 2, 6], [2, 6]))
+def test_relays_are_truncated_backpropagation(relays, leak, x64):
+    """The gradient of each tick's loss through the last relays + 1 ticks, and RFLO's before."""
+    case = gradient_case(rules.RFLO(relays=relays), leak=leak)
     net, graph, state, stimuli, targets = case
     total = 0.0
     for at in range(len(stimuli)):  # one tick's loss, cut off `relays` ticks before
@@ -215,57 +216,24 @@ def test_relays_are_truncated_backpropagation(relays, x64):
 
 
 def tick_descent(net, graph, state, stimuli, targets, at, start):
-    """Minus the gradient of one tick's loss, no gradient flowing through ticks before ``start``."""
+    """Minus the gradient of one tick's loss.
+
+    No gradient flows along hidden edges up to tick ``start``, only through what waits in a node.
+    """
     num, first, last = net.num_nodes, net.num_inputs, net.num_inputs + net.num_hidden
 
     def loss(edges):
         matrix = jnp.zeros((num, num)).at[graph.receivers, graph.senders].set(edges)
         hidden = jnp.zeros(net.num_hidden)
         for t in range(at + 1):
-            hidden = jax.lax.stop_gradient(hidden) if t <= start else hidden
-            heard = jnp.concatenate([stimuli[t], jnp.ones(1), hidden])
-            hidden = jnp.tanh(matrix[first:last, :last] @ heard)
+            heard = jax.lax.stop_gradient(hidden) if t <= start else hidden
+            heard = jnp.concatenate([stimuli[t], jnp.ones(1), heard])
+            value = jnp.tanh(matrix[first:last, :last] @ heard)
+            hidden = (1 - state.leak) * hidden + state.leak * value
         drive = matrix[last:, :last] @ jnp.concatenate([stimuli[at], jnp.ones(1), hidden])
         return -(targets[at] * jax.nn.log_softmax(drive)).sum()
 
     return -jax.grad(loss)(net.edge_values(net.wire(graph), state.weight))
-
-
-@pytest.mark.parametrize("relays", some_fast([0, 1, 3], [3]))
-def test_relays_with_leaks_follow_paths_that_end_in_edges(relays, x64):
-    """With leaks, a relay counts the paths on which the last ticks all cross an edge.
-
-    What it leaves out: paths that wait in a node after crossing an edge. The sum over paths is
-    written here as a product of matrices: sum over k <= relays of (crossing)^k (waiting)^n.
-    """
-    case = gradient_case(rules.RFLO(relays=relays))
-    net, graph, state, stimuli, targets = case
-    num, first, last = net.num_nodes, net.num_inputs, net.num_inputs + net.num_hidden
-    edges = np.asarray(net.edge_values(net.wire(graph), state.weight))
-    matrix, leak = np.zeros((num, num)), np.asarray(state.leak)
-    matrix[graph.receivers, graph.senders] = edges
-    hidden, gates = np.zeros(net.num_hidden), []
-    eligible, expected = [], np.zeros(len(edges))
-    inside = (graph.receivers >= first) & (graph.receivers < last)
-    to = graph.receivers[inside] - first
-    for stimulus, target in zip(np.asarray(stimuli), np.asarray(targets), strict=True):
-        inputs = [*stimulus, 1.0]
-        heard = np.concatenate([inputs, hidden, np.zeros(num - last)])
-        value = np.tanh(matrix[first:last] @ heard)
-        gates.append(leak * (1 - value**2))
-        hidden = (1 - leak) * hidden + leak * value
-        before = eligible[-1] if eligible else np.zeros(inside.sum())
-        eligible.append((1 - leak[to]) * before + gates[-1][to] * heard[graph.senders[inside]])
-        drive = matrix[last:, :last] @ np.concatenate([inputs, hidden])
-        error = target - np.exp(drive) / np.exp(drive).sum()
-        back = matrix[last:, first:last].T @ error
-        for k in range(min(relays, len(gates) - 1) + 1):
-            expected[inside] += eligible[-1 - k] * back[to]
-            back = matrix[first:last, first:last].T @ (gates[-1 - k] * back)
-        read = graph.receivers >= last
-        seen = np.concatenate([inputs, hidden])
-        expected[read] += seen[graph.senders[read]] * error[graph.receivers[read] - last]
-    np.testing.assert_allclose(directions(*case), expected, rtol=0, atol=1e-10)
 
 
 # --- layouts -------------------------------------------------------------------------------------
@@ -945,3 +913,25 @@ def test_idle_parts_are_idle():
         other = theta | {"innate": theta["innate"] | {name: 0.6 * value + 0.05}}
         same = bool(jnp.abs(whole(other) - base).max() < 1e-6)
         assert same == (f"innate.{name}" in idle), name
+
+
+def test_rates_scale_with_fan_in():
+    """The outermost eta of synapses from hidden nodes is multiplied by rate_fan_in / fan-in."""
+    rule = rules.RunningScale(rules.RFLO(eta=1.0), eta=0.01)
+    net, graph = small(rule, hidden=6, degree=3, sharing="per_class")
+    scaled = dataclasses.replace(net, rate_fan_in=12.0)
+    theta = net.init_theta()
+    by_hand = jax.tree.map(jnp.copy, theta)
+    # Hidden nodes hear 3 hidden ones, outputs 6; inputs and the constant keep their rate.
+    for name, factor in (("hidden-hidden", 4.0), ("hidden-output", 2.0)):
+        at = net._first_owner(HIDDEN if name.endswith("hidden") else OUTPUT)
+        at += EDGE_CLASSES.index(name) % 5
+        by_hand["rule"]["eta"] = by_hand["rule"]["eta"].at[at].multiply(factor)
+    stimuli, targets = stream(jax.random.key(1), 6, net.num_stimuli, net.num_outputs)
+    after = [
+        run(n, t, n.wire(graph), n.init(jax.random.key(0), graph), stimuli, targets)[2][-1]
+        for n, t in ((net, by_hand), (scaled, theta), (net, theta))
+    ]
+    np.testing.assert_allclose(after[0], after[1], rtol=1e-5)
+    assert np.abs(after[0] - after[2]).max() > 1e-3
+    assert "fan-in of 12" in scaled.formula() and "fan-in" not in net.formula()

@@ -57,8 +57,8 @@ class NetworkConfig:
     """Plasticity of the synapses onto memory nodes; zero: they do not learn."""
     sharing: Literal["shared", "per_class", "per_node_type", "per_synapse"] = "shared"
     """Which synapses have numbers of their own: none, edge classes, node types, every synapse."""
-    class_rates: tuple[tuple[str, float], ...] = ()
-    """Under per_class: factors of the rule's rate eta, class by class, where the search starts."""
+    rate_fan_in: float | None = None
+    """Incoming edges for which rates are meant; changes scale with 1 / fan-in; unset, they do not."""
     num_node_types: int = 1
     """Types of hidden nodes under per_node_type."""
     activation: str = "tanh"

@@ -97,6 +97,7 @@ class Wiring(NamedTuple):
 
     wires: Bundles
     index: Bundles
+    rates: Bundles
     permutation: Bundles
 
 
@@ -164,6 +165,14 @@ def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, bool, bool]:
     return memory, hidden, output
 
 
+def _with_rate(theta: Theta, factor: Array) -> Theta:
+    """A rule's theta with its outermost ``eta`` multiplied; as it is where there is none."""
+    if "eta" in theta:
+        eta = jnp.asarray(theta["eta"])
+        return theta | {"eta": eta * behind(factor, eta)}
+    return theta | {"rule": _with_rate(theta["rule"], factor)} if "rule" in theta else theta
+
+
 _ZERO = Zero()
 
 
@@ -187,8 +196,11 @@ class LoopyNetwork:
       innate: what the network is born with.
       sharing: what has a theta of its own: ``shared`` (one for all synapses), ``per_class``
         (`EDGE_CLASSES`), ``per_node_type`` (of the receiver) or ``per_synapse``.
-      class_rates: factors of the rules' rate ``eta`` by edge class, in `init_theta`; needs sharing
-        ``per_class``.
+      rate_fan_in: incoming edges for which the rules' rates are meant: the outermost ``eta`` of
+        synapses onto nodes that hear n nodes of the sender's kind is multiplied by rate_fan_in / n
+        (inputs: by 1, since of one-hot stimuli one speaks at a time), so that a rule found in
+        networks of one width suits those of another (Yang et al., 2022). None: rates are as they
+        are.
       num_node_types: types of hidden nodes, equal parts in node order; outputs are one more.
       orthogonal: memory nodes are born with recurrent weights as near to an orthogonal matrix as
         the graph allows, so that activity neither dies nor explodes; else with normal ones.
@@ -227,7 +239,7 @@ class LoopyNetwork:
     orthogonal: bool = True
     innate: Innate = Innate()
     sharing: str = "shared"
-    class_rates: tuple[tuple[str, float], ...] = ()
+    rate_fan_in: float | None = None
     num_node_types: int = 1
     activation: str = "tanh"
     memory_activation: str = "tanh"
@@ -270,11 +282,8 @@ class LoopyNetwork:
             rule = getattr(self, name)
             if not isinstance(rule, Rule) and not (name != "rule" and rule is None):
                 raise TypeError(f"{name} must be a Rule, got {rule!r}")
-        for name, factor in self.class_rates:
-            _validate.choice("class_rates", name, EDGE_CLASSES)
-            _validate.positive(f"class_rates of {name}", factor)
-        if self.class_rates and self.sharing != "per_class":
-            raise ValueError(f"class_rates needs sharing='per_class', got {self.sharing!r}")
+        if self.rate_fan_in is not None:
+            _validate.positive("rate_fan_in", self.rate_fan_in)
         if self.num_memory > self.num_hidden:
             raise ValueError(
                 f"num_memory must be at most num_hidden = {self.num_hidden}, got {self.num_memory}"
@@ -417,12 +426,6 @@ class LoopyNetwork:
                 num = sum(owners for name, owners in pairs if name == part)
                 born = jax.tree.map(lambda x, n=num: jnp.broadcast_to(x, (n, *jnp.shape(x))), born)
             theta[part] = born
-        for name, factor in self.class_rates:
-            which, sender = divmod(EDGE_CLASSES.index(name), 5)
-            place = self._first_owner(which) + sender
-            part = dict(theta[self._parts[which]])
-            part["eta"] = part["eta"].at[place].multiply(factor)
-            theta[self._parts[which]] = part
         return theta
 
     def space(self) -> Any:
@@ -478,7 +481,8 @@ class LoopyNetwork:
             edges = tuple(range(index.ndim))
             return jnp.moveaxis(taken, edges, tuple(axes + e for e in edges))
 
-        return jax.tree.map(expand, leaves, template)
+        own = jax.tree.map(expand, leaves, template)
+        return own if self.rate_fan_in is None else _with_rate(own, wiring.rates[which])
 
     def _owner_index(self, wires: Wires, which: int) -> Any:
         """Which theta each synapse of a bundle uses, broadcastable to the edge shape, or None."""
@@ -512,6 +516,7 @@ class LoopyNetwork:
             )
         )
         index = Bundles(*(self._owner_index(wires[b], b) for b in range(3)))
+        rates = Bundles(*(self._rates(wires[b], b) for b in range(3)))
         permutation = Bundles((), (), ())
         if self.control == "shuffled":
             key = jax.random.key(0) if key is None else key
@@ -521,7 +526,19 @@ class LoopyNetwork:
                     for k, layout in zip(jax.random.split(key, 3), self.layouts, strict=True)
                 )
             )
-        return Wiring(wires, index, permutation)
+        return Wiring(wires, index, rates, permutation)
+
+    def _rates(self, wires: Wires, which: int) -> Any:
+        """Factor of each synapse's rate by its receiver's fan-in, or (): see ``rate_fan_in``."""
+        if self.rate_fan_in is None:
+            return ()
+        layout, (memory, hidden, output, _) = self.layouts[which], self._starts
+        nodes = jnp.arange(self.num_nodes)
+        kind: Any = sum((nodes >= start).astype(int) for start in (memory, hidden, output))
+        edges = jax.ops.segment_sum(jnp.ones(layout.num_edges), kind[wires.senders], 4)
+        fan_in = jnp.maximum(edges / max(layout.num_receivers, 1), 1.0)  # the mean of the bundle's
+        factor = (self.rate_fan_in / fan_in).at[0].set(1.0)
+        return layout.of_senders(wires, factor[kind])
 
     def _check_even(self, graph: Graph) -> None:
         """Refuses a graph less even than the one the network was built for (unless traced)."""
@@ -875,9 +892,14 @@ class LoopyNetwork:
     def _relay(
         self, wiring: Wiring, state: NetworkState, feedback: Array, passes: Array
     ) -> list[Array]:
-        """[memory + hidden] feedback after 1, 2, ... hidden-to-hidden edges, going backward."""
+        """[memory + hidden] feedback that crossed an edge k = 1, 2, ... ticks before it was felt.
+
+        What reaches a node by then is that, and what waited in the node itself: a part 1 - leak of
+        its activity is its last one. A synapse's own eligibility counts what waits at its receiver.
+        """
         first, last = self.num_inputs, self.num_inputs + self.num_hidden
         gates, relays = [passes, *state.passed], []
+        keep = behind(1 - state.leak, feedback)
         for hop in range(self.hops):
             carried = jnp.concatenate(
                 [jnp.zeros_like(state.activity[:first]), gates[hop] * feedback]
@@ -889,8 +911,8 @@ class LoopyNetwork:
                 for b in (MEMORY, HIDDEN)
                 if self.layouts[b].num_receivers
             )
-            feedback = back[first:last]
-            relays.append(feedback)
+            relays.append(back[first:last])
+            feedback = relays[-1] + keep * feedback
         return relays
 
     def _returned(
@@ -1003,6 +1025,8 @@ class LoopyNetwork:
         """The rules of the network as text, with the numbers of ``theta``, class by class."""
         theta = self.init_theta() if theta is None else theta
         blocks = []
+        if self.rate_fan_in is not None:
+            blocks.append(("rates", f"eta is for a fan-in of {self.rate_fan_in:g}: see rate_fan_in"))
         for b, kind in enumerate(("memory nodes", "hidden nodes", "outputs")):
             rule, part = self.bundle_rules[b], self._parts[b]
             if not self.num_edges[b]:
