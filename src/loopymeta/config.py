@@ -58,7 +58,7 @@ class NetworkConfig:
     sharing: Literal["shared", "per_class", "per_node_type", "per_synapse"] = "shared"
     """Which synapses have numbers of their own: none, edge classes, node types, every synapse."""
     rate_fan_in: float | None = None
-    """Incoming edges for which rates are meant; changes scale with 1 / fan-in; unset, they do not."""
+    """Incoming edges for which rates are meant: they scale with 1 / fan-in; unset, they do not."""
     num_node_types: int = 1
     """Types of hidden nodes under per_node_type."""
     activation: str = "tanh"

@@ -1026,7 +1026,8 @@ class LoopyNetwork:
         theta = self.init_theta() if theta is None else theta
         blocks = []
         if self.rate_fan_in is not None:
-            blocks.append(("rates", f"eta is for a fan-in of {self.rate_fan_in:g}: see rate_fan_in"))
+            about = f"eta is for a fan-in of {self.rate_fan_in:g}; it scales with 1 / fan-in"
+            blocks.append(("rates", about))
         for b, kind in enumerate(("memory nodes", "hidden nodes", "outputs")):
             rule, part = self.bundle_rules[b], self._parts[b]
             if not self.num_edges[b]:
