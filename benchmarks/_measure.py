@@ -60,6 +60,8 @@ def environment() -> dict[str, str]:
     """The device, the versions and the date, in words."""
     import jax
 
+    from loopymeta._machine import num_cores
+
     device = jax.devices()[0]
     name = device.device_kind if device.platform != "cpu" else f"CPU {_processor()}"
     versions = {
@@ -67,9 +69,7 @@ def environment() -> dict[str, str]:
     }
     return {
         "device": name,
-        "cores": str(
-            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        ),
+        "cores": str(num_cores()),
         "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "load": f"{os.getloadavg()[0]:.1f} before the start" if hasattr(os, "getloadavg") else "",
         "python": platform.python_version(),

@@ -9,11 +9,13 @@ import jax
 import numpy as np
 import pytest
 
-from loopymeta import ngrams
-from loopymeta.baselines import baselines
+from loopymeta import data, ngrams
+from loopymeta.baselines import _reservoir, baselines
 from loopymeta.config import NetworkConfig, TrainConfig
+from loopymeta.learners import decaying_delta
 from loopymeta.lifetime import Lifetime
-from loopymeta.tasks import Caesar, Memorize, Text
+from loopymeta.rules import Delta
+from loopymeta.tasks import Caesar, Memorize, Names, Reversal, Text
 
 
 @pytest.fixture
@@ -32,6 +34,20 @@ def test_every_task_has_the_reservoir_and_the_lstm(book):
         "reservoir",
         "lstm",
     }
+
+
+def test_the_reservoir_is_the_tuned_one(book):
+    """The settings of docs/baselines.md."""
+
+    def gain_and_rule(task):
+        network = _reservoir(task).network
+        return network.innate.memory_gain, network.output_rule
+
+    assert gain_and_rule(Memorize()) == (1.3, Delta())
+    assert gain_and_rule(Reversal()) == (1.3, decaying_delta(1.0, 0.3))
+    assert gain_and_rule(Text(book, symbols=50)) == (1.3, decaying_delta(1.0, 0.3))
+    if data.status("names") == "cached":
+        assert gain_and_rule(Names(symbols=50)) == (0.9, decaying_delta(1.0, 0.1))
 
 
 def test_counts_see_the_streams_that_networks_see(book):

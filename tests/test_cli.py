@@ -150,6 +150,7 @@ def test_in_a_pipe_every_line_is_json(capsys):
         "compiled",
         *["generation"] * 3,
         "stage",
+        "note",
         "stage",
         "figures",
         "stage",
@@ -193,6 +194,11 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
         if found[path[-1]] == expected[path[-1]]:
             return False
         expected[path[-1]] = found[path[-1]]
+        if path[0] == "task":  # and in the tasks of which the recipe says the same
+            for other in (default.train_task, default.select_task):
+                if getattr(other, path[1], None) == getattr(default.task, path[1]) and other:
+                    name = "train_task" if other is default.train_task else "select_task"
+                    values["expected"][name][path[1]] = found[path[1]]
         assert values["found"] == values["expected"], name
         assert found[path[-1]] == json.loads(json.dumps(said(words, found[path[-1]]))), name
         return True
@@ -216,6 +222,32 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
         assert any(change(path, word) for word in candidates), path
     assert change(("outer", "frozen"), "innate", "rule.eta")
     capsys.readouterr()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("memorize --task.length 24", {"length": (24, 24), "presentations": (6, 6)}),
+        ("memorize --task.length 24 --train-task.length 8", {"length": (24, 8)}),
+        ("memorize --task.length 24 --train_task.length=12", {"length": (24, 12)}),
+        ("reversal --task.n 4 --task.sequences 20000", {"n": (4, 4), "sequences": (20000, 1200)}),
+        ("text --task.file mine.txt", {"file": ("mine.txt", "mine.txt")}),
+        ("text --train-task.file mine.txt", {"file": ("tinyshakespeare", "mine.txt")}),
+        ("names --task.order fixed", {"order": ("fixed",) * 3}),
+        ("names --task.held-out dev", {"held_out": ("dev", "train", "train")}),
+        ("names --task.order fixed --select-task.order random", {"order": ("fixed",) * 2}),
+    ],
+)
+def test_options_of_the_task_hold_in_the_other_tasks_too(words, expected, monkeypatch):
+    got = []
+    monkeypatch.setattr(cli, "_drive", lambda config, **rest: got.append(config) or 0)
+    assert cli.main(["train", *words.split()]) == 0
+    tasks = (got[0].task, got[0].train_task, got[0].select_task)
+    for field, values in expected.items():
+        found = tuple(getattr(task, field) for task in tasks[: len(values)])
+        assert found == values, field
+    if "select" in words:
+        assert got[0].select_task.order == "random"
 
 
 def test_nothing_can_be_said(monkeypatch):
@@ -354,18 +386,54 @@ def uninterrupted(tmp_path_factory) -> dict:
 STOPPED = tiny(outer__generations=60, baselines=False)
 
 
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(uninterrupted):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_write_a_checkpoint_and_say_how_to_go_on(number, uninterrupted):
     process = command(["train", "memorize", *STOPPED, "--name", "run"])
     for line in process.stdout:
         if '"generation": 2,' in line:
             break
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == 128 + number
     assert "loopymeta train --resume runs/run" in err and "Traceback" not in err
     assert Run.open("runs/run").checkpoints()
     assert cli.main(["train", "--resume", "runs/run", "--quiet"]) == 0
     assert figures("runs/run") == uninterrupted
+
+
+def test_a_reader_that_goes_away_does_not_lose_a_run(uninterrupted):
+    process = command(["train", "memorize", *STOPPED, "--name", "run"])
+    for line in process.stdout:
+        if '"generation": 2,' in line:
+            break
+    process.stdout.close()
+    err = process.stderr.read()
+    assert process.wait(timeout=120) == 128 + signal.SIGPIPE
+    assert "nobody reads the output" in err and "Traceback" not in err and "ignored" not in err
+    assert "loopymeta train --resume runs/run" in err
+    assert Run.open("runs/run").checkpoints()[-1][0] >= 2
+    assert cli.main(["train", "--resume", "runs/run", "--quiet"]) == 0
+    assert figures("runs/run") == uninterrupted
+
+
+def test_a_reader_of_errors_that_goes_away_too(monkeypatch):
+    class Gone:
+        def write(self, text):
+            raise BrokenPipeError
+
+    def stopped(*arguments, **options):
+        raise training.Interrupted(Run("run"), 3) from BrokenPipeError()
+
+    monkeypatch.setattr(training, "resume", stopped)
+    monkeypatch.setattr(cli, "_mute", lambda: None)
+    monkeypatch.setattr(sys, "stderr", Gone())
+    assert cli.main(["train", "--resume", "run"]) == 128 + signal.SIGPIPE
+
+
+def test_a_handler_of_sigterm_is_given_back(finished):
+    before = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["train", "--resume", str(finished)]) == 0
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_killed_once_and_resumed(uninterrupted):
@@ -560,13 +628,13 @@ def test_bad_words_are_one_clear_line(words, message, capsys):
 )
 def test_texts_that_are_none(contents, message, capsys, tmp_path):
     Path("book.txt").write_bytes(contents)
-    words = ["train", "text", "--task.file", "book.txt", "--train-task.file", "book.txt"]
+    words = ["train", "text", "--task.file", "book.txt"]
     assert re.search(message, refused(words, capsys))
 
 
 def test_texts_that_are_too_short_for_what_is_asked(capsys):
     Path("book.txt").write_text("to be or not to be " * 20)
-    words = ["train", "text", "--task.file", "book.txt", "--train-task.file", "book.txt"]
+    words = ["train", "text", "--task.file", "book.txt"]
     assert "symbols must be at most" in refused(words, capsys)
 
 
@@ -624,7 +692,7 @@ def test_resuming_a_run_whose_configuration_is_damaged(run, edit, message, capsy
     assert message in refused(["train", "--resume", run], capsys)
 
 
-def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, capsys):
+def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, finished, capsys):
     (run / "result.json").unlink()
     for _, path in Run.open(run).checkpoints():
         path.write_bytes(b"damaged")
@@ -632,8 +700,13 @@ def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, capsys):
     assert cli.main(["train", "--resume", str(run)]) == 2
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "can be read" in err
+    assert f"Delete what is in {run / 'checkpoints'}" in err and "its result is the same" in err
     kept = {path: seen for path, seen in snapshot(run).items() if path.name != ".lock"}
     assert kept == {path: seen for path, seen in before.items() if path.name != ".lock"}
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    assert cli.main(["train", "--resume", str(run), "--quiet"]) == 0
+    assert figures(run) == figures(finished)
 
 
 @pytest.mark.filterwarnings("default")  # as outside of tests, where it is no error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from loopymeta import graph, runs, tasks, training
@@ -80,12 +81,12 @@ def _set(data, path, value):
         (
             "network.output_rule",
             {"type": "Memorize"},
-            "config.network.output_rule: expected a rule",
+            "config.network.output_rule: unknown type 'Memorize'",
         ),
         ("network.innate.memory_gian", 1.0, r"'memory_gian'\. Did you mean 'memory_gain'"),
         ("outer.method", "magic", "config.outer.method: expected one of"),
         ("outer.devices", 0, "devices must be at least 1, got 0"),
-        ("type", "OuterConfig", "unknown field of OuterConfig"),
+        ("type", "OuterConfig", "config: expected a TrainConfig, got a OuterConfig"),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(path, value, message):
@@ -156,3 +157,47 @@ def test_every_field_is_explained():
             if isinstance(field, ast.AnnAssign):
                 explained = isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
                 assert explained, f"{cls.__name__}.{field.target.id}"
+
+
+def test_connectivity_objects_come_back_and_are_built():
+    wirings = {
+        "memory_connectivity": graph.Ring(degree=2),
+        "connectivity": graph.Layered(layers=(3, 2)),
+    }
+    network = NetworkConfig(num_memory=4, num_hidden=5, num_graphs=1, **wirings)
+    config = dataclasses.replace(recipe("memorize"), network=network)
+    assert journey(config) == config
+    made = network.build(tasks.Memorize(alphabet=4).spec)
+    assert made.network.num_edges == (4 * (2 + 5), 3 * (4 + 5) + 2 * 3, 4 * 2)
+    assert journey(
+        dataclasses.replace(config, network=NetworkConfig(connectivity=graph.Waxman(4, beta=0.3)))
+    ).network.connectivity == graph.Waxman(4, beta=0.3)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"connectivity": graph.Waxman}, "connectivity must be a name or an object with edges"),
+        ({"memory_connectivity": 3}, "memory_connectivity must be a name or an object"),
+        ({"connectivity": graph.Waxman(degree=9)}, "degree must lie between 0 and 7, got 9"),
+        ({"connectivity": graph.Waxman(degree=2), "degree": 3}, "to the Waxman object itself"),
+    ],
+)
+def test_connectivity_objects_that_cannot_be(choices, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        NetworkConfig(num_hidden=8, num_graphs=1, **choices).build(tasks.Memorize().spec)
+
+
+def test_numbers_of_numpy_are_numbers():
+    config = dataclasses.replace(
+        recipe("memorize"),
+        task=tasks.Memorize(length=np.int64(5)),
+        network=NetworkConfig(num_hidden=np.int32(7), connectivity=graph.Waxman(np.float32(2))),
+        outer=OuterConfig(generations=np.int64(3), sigma=np.float64(0.5)),
+    )
+    assert journey(config) == config and journey(config).task.length == 5
+    for bad in (np.bool_(True), np.float64(5.0), "5"):
+        with pytest.raises(TypeError, match="length must be a whole number"):
+            tasks.Memorize(length=bad)
+    with pytest.raises(ValueError, match="length must be at least 1, got 0"):
+        tasks.Memorize(length=np.int64(0))

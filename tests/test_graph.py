@@ -661,7 +661,7 @@ def test_census_sample_and_text():
         ({"connectivity": "layered", "layers": 31}, ValueError, "layers must be at most 30"),
         ({"connectivity": "layered", "layers": (4, 5)}, ValueError, "layers must add up to 30"),
         ({"connectivity": "layered", "layers": 0}, ValueError, "layers must be at least 1"),
-        ({"connectivity": "layered", "layers": "2"}, TypeError, "layers must be a number or a tuple"),
+        ({"connectivity": "layered", "layers": "2"}, TypeError, "layers must be a whole number"),
         ({"input_degree": 4}, ValueError, r"input_degree must be at most 3 \(number of inputs\)"),
         ({"output_degree": 34}, ValueError, "output_degree must be at most 33"),
         ({"return_degree": -1}, ValueError, "return_degree must be at least 0"),
@@ -703,3 +703,18 @@ def test_other_refusals():
         make_graphs(num_graphs=0, **SIZES)
     with pytest.raises(TypeError, match="networkx graph"):
         from_networkx([(0, 1)])  # type: ignore[arg-type]
+
+
+def test_memory_feeds_the_first_layer_alone():
+    """In front of layers a memory pool is what inputs are."""
+    wiring = graphs.Pools(4, graphs.Complete(), Layered((3, 2)))
+    made = make_graph(wiring, num_inputs=2, num_hidden=9, num_outputs=1)
+    feeds = {r: {int(s) for s in made.senders[made.receivers == r]} for r in range(12)}
+    inputs, memory, first, last = {0, 1}, {2, 3, 4, 5}, {6, 7, 8}, {9, 10}
+    assert all(feeds[node] == inputs | memory - {node} for node in memory)
+    assert all(feeds[node] == inputs | memory for node in first)
+    assert all(feeds[node] == first for node in last)
+    assert feeds[11] == last
+    # Without layers, outputs and hidden nodes read all there is.
+    made = make_graph(graphs.Pools(4), num_inputs=2, num_hidden=9, num_outputs=1)
+    assert (made.receivers == 11).sum() == 11 and (made.receivers == 10).sum() == 6

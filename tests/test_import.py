@@ -82,6 +82,31 @@ else:
     python("-c", code)
 
 
+def test_every_module_is_there_at_once():
+    code = """
+import pkgutil
+import loopymeta as lm
+public = {m.name for m in pkgutil.iter_modules(lm.__path__) if not m.name.startswith("_")}
+assert public - {"cli"} == set(lm._MODULES), public ^ set(lm._MODULES)
+for name in lm._MODULES:
+    assert getattr(lm, name).__name__ == f"loopymeta.{name}"
+"""
+    python("-c", code)
+
+
+def test_nothing_needs_what_only_type_checkers_do():
+    python(
+        "-c",
+        """
+import sys
+sys.modules["jaxtyping"] = None
+import loopymeta as lm
+for name in lm.__all__:
+    getattr(lm, name)
+""",
+    )
+
+
 def test_jax_imported_before_or_after_is_the_same_jax():
     python(
         "-c", "import loopymeta, jax; from loopymeta import meta; assert meta.jax.jit is jax.jit"

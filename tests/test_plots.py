@@ -13,7 +13,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from loopymeta import graph as graphs
-from loopymeta import plots, rules
+from loopymeta import plots, rules, runs
+from loopymeta.config import NetworkConfig
 from loopymeta.graph import make_graph, make_graphs
 from loopymeta.hebbian import GeneralHebbian, polynomial_terms
 from loopymeta.lifetime import Lifetime, Plastic
@@ -21,6 +22,7 @@ from loopymeta.network import EDGE_CLASSES, LoopyNetwork
 from loopymeta.parameters import theta_to_json
 from loopymeta.runs import Run, RunError
 from loopymeta.tasks import Memorize
+from loopymeta.training import RULE_FORMAT, RULE_VERSION
 from loopymeta.written import Written
 
 # Other libraries' deprecations are not ours; a figure whose layout fails must not pass.
@@ -326,14 +328,11 @@ def entry(mean, spread=0.02) -> dict:
 
 
 NAMED = ("learned", "frozen", "shuffled", "zero", "suffix_match")
-RECALL = {
-    "figures": {
-        name: {"recall_by_presentation": entry([0.12, end / 2, end])}
-        for name, end in zip(NAMED, (0.99, 0.12, 0.13, 0.12, 1.0), strict=True)
-    },
-    "ceiling": [0.125, 0.93, 1.0],
-    "chance": 0.125,
+RECALLED = {
+    name: {"recall_by_presentation": entry([0.12, end / 2, end])}
+    for name, end in zip(NAMED, (0.99, 0.12, 0.13, 0.12, 1.0), strict=True)
 }
+RECALL = {**RECALLED, "about": {"ceiling": [0.125, 0.93, 1.0], "chance": 0.125}}
 
 
 def test_recall_by_presentation(tmp_path):
@@ -370,7 +369,7 @@ def test_a_result_says_what_it_is_about():
         "ceiling": [0.1, 0.9, 1.0],
         "spread": "standard deviation over lifetimes",
     }
-    figure = plots.recall_by_presentation({**RECALL["figures"], "about": about})
+    figure = plots.recall_by_presentation({**RECALLED, "about": about})
     assert {"chance", "ceiling (length unknown)"} <= {t.get_text() for t in figure.axes[0].texts}
     assert "bands: ± standard deviation over 4 lifetimes." in words(figure)
 
@@ -404,7 +403,7 @@ LADDER = {
 
 
 def test_ladder_is_sorted_and_numbered(tmp_path):
-    figure = plots.ladder({"figures": LADDER}, references={"uniform": 3.296})
+    figure = plots.ladder(LADDER, references={"uniform": 3.296})
     assert len(figure.axes) == 2
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == [
@@ -547,45 +546,6 @@ def test_lifetime_refuses(record, target, message):
         plots.lifetime(record, target=target)
 
 
-def test_all_rules_of_a_network(network, tmp_path):
-    net, made = network
-    one = graphs.Graph(*(part[0] for part in made))
-    for source in (one, made, net.wire(one)):
-        figure = plots.rule_figures(net, net.init_theta(), source)
-        titles = {axes.get_title(loc="left") for axes in figure.axes}
-        drawn = {title[2:] for title in titles if title.startswith("●")}
-        assert drawn == {
-            f"{a}-{b}" for a in ("input", "bias", "hidden") for b in ("hidden", "output")
-        }
-    assert "Synapses onto hidden nodes: Hebb" in words(figure)
-    assert "Synapses onto outputs: Delta" in words(figure)
-    png(figure, tmp_path)
-    assert len(plots.rule_figures(net, None, ["hidden-hidden", "hidden-output"]).axes) == 8
-
-
-def test_per_class_thetas_find_their_names(network):
-    """One part of theta for two bundles: the second five owners are those onto outputs."""
-    net, _ = network
-    shared = dataclasses.replace(net, output_rule=None)
-    place = EDGE_CLASSES.index
-    eta = np.zeros(10, np.float32)
-    eta[5 + place("hidden-output") - 10] = 0.5
-    figure = plots.rule_figures(
-        shared, {**shared.init_theta(), "rule": {"eta": eta}}, ["hidden-hidden", "hidden-output"]
-    )
-    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
-    assert not panels["● hidden-hidden"].collections
-    assert panels["● hidden-output"].collections
-
-
-def test_rule_figures_refuses(network):
-    net, _ = network
-    with pytest.raises(ValueError, match="no synapse of this network learns"):
-        plots.rule_figures(dataclasses.replace(net, rule=rules.Zero(), output_rule=None))
-    with pytest.raises(ValueError, match="Did you mean 'hidden-hidden'"):
-        plots.rule_figures(net, None, ["hiden-hidden"])
-
-
 # --- the graph -----------------------------------------------------------------------------------
 
 
@@ -668,24 +628,32 @@ class Config:
     objective: str = "loss"
 
 
-def a_run(folder, **network) -> Run:
-    rule = rules.RunningScale(rule=rules.RFLO())
-    network = {"rule": rule, "output_rule": rules.Delta(), "memory_rule": rules.Zero(), **network}
+def a_run(folder) -> Run:
     task = Memorize(length=3, alphabet=4, presentations=3)
-    return Run.create(folder, Config(task, task, network), name="run")
+    return Run.create(folder, Config(task, task, {}), name="run")
+
+
+def write_rule(run: Run, network: NetworkConfig, classes=EDGE_CLASSES, **theta) -> None:
+    """A rule.json with these numbers."""
+    about = {"format": RULE_FORMAT, "version": RULE_VERSION}
+    network, theta = runs.to_dict(network), theta_to_json(theta)
+    stored = {**about, "network": network, "theta": theta, "edge_classes": classes}
+    run.write_json("rule.json", stored)
 
 
 def test_training_figures_of_a_whole_run(tmp_path):
-    run = a_run(tmp_path, sharing="per_class", num_memory=0, num_hidden=8, connectivity="complete")
+    run = a_run(tmp_path)
     for g in range(4):
         run.append_metrics({"generation": g, "loss": 2.0 - 0.1 * g, "best": 2.0 - 0.1 * g})
-    theta = {
-        "rule": owned(rules.RunningScale(rule=rules.RFLO()), 5),
-        "output_rule": owned(rules.Delta(), 5),
-    }
-    run.write_json("rule.json", {"theta": theta_to_json(theta)})
-    result = {name: {"loss": entry(1.0), **metrics} for name, metrics in RECALL["figures"].items()}
-    about = {"task": "memorize", "chance": 0.25, "floor": 0.3, "ceiling": RECALL["ceiling"]}
+    rule, output_rule = rules.RunningScale(rule=rules.RFLO()), rules.Delta()
+    write_rule(
+        run,
+        NetworkConfig(sharing="per_class", num_hidden=8, rule=rule, output_rule=output_rule),
+        rule=owned(rule, 5),
+        output_rule=owned(output_rule, 5),
+    )
+    result = {name: {"loss": entry(1.0), **metrics} for name, metrics in RECALLED.items()}
+    about = {"task": "memorize", "chance": 0.25, "floor": 0.3, "ceiling": [0.125, 0.93, 1.0]}
     run.write_json("result.json", {**result, "about": about})
     said = []
     paths = plots.training_figures(run.path, say=said.append)
@@ -709,12 +677,41 @@ def test_training_figures_says_what_is_missing(tmp_path):
         plots.training_figures(tmp_path / "missing")
 
 
-def test_rules_as_text_and_results_of_other_tasks(tmp_path):
+def test_all_rules_of_a_run(tmp_path):
+    """What learns, and of the edge classes those that its networks have."""
     run = a_run(tmp_path)
-    theta = {"rule": {"eta": 0.2}, "memory_rule": {}}
-    run.write_json("rule.json", {"rule": "oja(eta=0.1)", "output_rule": None, "theta": theta})
+    classes = [f"{a}-{b}" for a in ("input", "bias", "hidden") for b in ("hidden", "output")]
+    network = NetworkConfig(sharing="per_class", rule=rules.Hebb(), output_rule=rules.Delta())
+    theta = {"rule": owned(rules.Hebb(), 5), "output_rule": owned(rules.Delta(), 5)}
+    write_rule(run, network, classes, **theta)
+    figure = plots._run_rule(run)["rule"]
+    titles = {axes.get_title(loc="left") for axes in figure.axes}
+    assert {title[2:] for title in titles if title.startswith("●")} == set(classes)
+    assert "Synapses onto hidden nodes: Hebb" in words(figure)
+    assert "Synapses onto outputs: Delta" in words(figure)
+    png(figure, tmp_path)
+    write_rule(run, NetworkConfig(rule=rules.Zero(), output_rule=rules.Zero()), rule={})
+    with pytest.raises(ValueError, match="holds no rule with numbers"):
+        plots._run_rule(run)
+
+
+def test_per_class_thetas_find_their_names(tmp_path):
+    """One part of theta for two bundles: the second five owners are those onto outputs."""
+    run, eta = a_run(tmp_path), np.zeros(10, np.float32)
+    eta[5 + EDGE_CLASSES.index("hidden-output") - 10] = 0.5
+    network = NetworkConfig(sharing="per_class", rule=rules.Hebb())
+    write_rule(run, network, ["hidden-hidden", "hidden-output"], rule={"eta": eta})
+    figure = plots._run_rule(run)["rule"]
+    panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert not panels["● hidden-hidden"].collections
+    assert panels["● hidden-output"].collections
+
+
+def test_results_of_other_tasks(tmp_path):
+    run = a_run(tmp_path)
+    write_rule(run, NetworkConfig(rule=rules.Oja()), rule={"eta": np.float32(0.2)})
     metrics = {"recall_curve": [0.1, 0.9], "prequential_nats": 2.2, "test_nats": 2.1}
-    run.write_json("result.json", {"task": "names", "figures": {"learned": metrics}})
+    run.write_json("result.json", {"learned": metrics, "about": {"task": "names"}})
     said = []
     paths = plots.training_figures(run.path, say=said.append)
     assert [path.stem for path in paths] == ["rule", "recall_curve", "ladder"]

@@ -25,7 +25,7 @@ from loopymeta.runs import (
     RunError,
     from_dict,
     git_state,
-    read_config,
+    source_git_state,
     to_dict,
     versions,
 )
@@ -178,23 +178,27 @@ def test_missing_fields_and_unknown_classes():
         from_dict({}, [Oja, dataclasses.make_dataclass("Oja", [])])
 
 
-def test_configuration_files(tmp_path):
-    config = Config(Memorize(7), RunningScale())
-    run = Run.create(tmp_path, config, name="a")
-    assert read_config(run.path / "config.json", [Config]) == config
-    (tmp_path / "bare").write_text(json.dumps(to_dict(config)))
-    assert read_config(tmp_path / "bare", [Config]) == config
-    for text, message in [
-        ("{", "bare is not JSON"),
-        ("[]", "bare holds no table"),
-        ("\x80", "bare is not JSON"),
-        ('{"type": "Confog"}', "Did you mean 'Config'"),
-    ]:
-        (tmp_path / "bare").write_text(text)
-        with pytest.raises(ConfigError, match=message):
-            read_config(tmp_path / "bare", [Config])
-    with pytest.raises(ConfigError, match="cannot read the configuration .*absent: No such file"):
-        read_config(tmp_path / "absent", [Config])
+def test_what_it_must_be_may_be_said():
+    assert from_dict({"rate": 0.5}, [], kind=Oja) == Oja(0.5)
+    with pytest.raises(ConfigError, match="config: expected a Oja, got a RFLO"):
+        from_dict({"type": "RFLO"}, [RFLO], kind=Oja)
+
+
+@dataclasses.dataclass(frozen=True)
+class SlowOja(Oja):
+    slowness: float = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Perhaps:
+    rule: Oja | None = None
+
+
+def test_a_subclass_stands_where_its_base_may():
+    config = Perhaps(SlowOja(slowness=3.0))
+    assert from_dict(to_dict(config), [Perhaps, SlowOja]) == config
+    with pytest.raises(ConfigError, match=r"config.rule: unknown type 'RFLO'.*Known: Oja, SlowOja"):
+        from_dict({"type": "Perhaps", "rule": {"type": "RFLO"}}, [Perhaps, SlowOja, RFLO])
 
 
 class Theta(NamedTuple):
@@ -255,7 +259,15 @@ def test_changed_versions(run):
     contents = run.read_json("config.json")
     contents["versions"]["numpy"] = "0.1"
     run.write_json("config.json", contents)
-    assert run.changed_versions() == {"numpy": ("0.1", np.__version__)}
+    contents["loopymeta_git"] = {"commit": "0" * 40, "dirty": True}
+    run.write_json("config.json", contents)
+    changed = run.changed_versions()
+    assert changed.pop("numpy") == ("0.1", np.__version__)
+    now = source_git_state()
+    if now is not None:
+        then, current = changed.pop("loopymeta commit")
+        assert then == "000000000000 and changes" and current.startswith(now["commit"][:12])
+    assert not changed
 
 
 @pytest.mark.parametrize("kind", ["run", "folder", "file", "link"])
@@ -366,6 +378,22 @@ def test_git_state(tmp_path):
     assert state is not None and len(state["commit"]) == 40 and not state["dirty"]
     (tmp_path / "a").write_text("b")
     assert git_state(tmp_path) == state | {"dirty": True}
+
+
+def test_git_state_of_loopymeta_itself(tmp_path, run):
+    """Not that of a repository that it was only installed in."""
+    assert run.read_json("config.json")["loopymeta_git"] == source_git_state()
+    try:
+        subprocess.run(["git", "init"], cwd=tmp_path, check=True, capture_output=True)
+    except FileNotFoundError:
+        pytest.skip("git is absent")
+    who = ["-c", "user.name=a", "-c", "user.email=a@b", "-c", "commit.gpgsign=false"]
+    (tmp_path / "ours.py").write_text("")
+    (tmp_path / "installed.py").write_text("")
+    for command in (["add", "ours.py"], ["commit", "-m", "a"]):
+        subprocess.run(["git", *who, *command], cwd=tmp_path, check=True, capture_output=True)
+    assert source_git_state(tmp_path / "ours.py") == git_state(tmp_path) != None  # noqa: E711
+    assert source_git_state(tmp_path / "installed.py") is None
 
 
 def test_no_git(tmp_path, monkeypatch):

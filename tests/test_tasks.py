@@ -386,6 +386,27 @@ def test_names_pass_covers_every_training_name_once():
     assert decode(fixed.target, task.spec.symbols) == ".".join(train)[:60]
 
 
+@pytest.mark.parametrize("part", ["dev", "test"])
+def test_names_that_are_held_out_but_no_training_names(part):
+    task = Names(symbols=100, held_out=part)
+    here(task)
+    train, dev, test = data.names_split()
+    chosen = {"dev": dev, "test": test}[part]
+    known = set(train)
+    # The loss of a symbol says whether its name is a training name.
+    marks = [float(name in known) for name in chosen for _ in name + "."]
+    loss = jnp.concatenate([jnp.full(100, 7.0), jnp.asarray(marks)])
+    episode = task.sample(jax.random.key(0))
+    metrics = jax.jit(task.score)(Outcome(loss, loss, loss), episode)
+    assert metrics[f"{part}_unseen_nats"] == 0
+    assert 0.08 < metrics[f"{part}_nats"] < 0.15
+    metrics = task.score(Outcome(1 - loss, loss, loss), episode)
+    assert metrics[f"{part}_unseen_nats"] == 1
+    cut = Names(symbols=100, held_out=part, held_out_symbols=50)
+    found = cut.score(Outcome(loss[:150], loss[:150], loss[:150]), cut.sample(jax.random.key(0)))
+    assert f"{part}_unseen_nats" not in found
+
+
 def test_names_slices_for_meta_training():
     task = Names(symbols=2000, held_out="train", held_out_symbols=500)
     here(task)

@@ -14,8 +14,9 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from loopymeta import checkpoint, data, runs, training
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
+from loopymeta.parameters import rate
 from loopymeta.recipes import RECIPES, recipe
-from loopymeta.rules import Delta
+from loopymeta.rules import Delta, Rule
 from loopymeta.runs import Run, RunError
 from loopymeta.tasks import Caesar, Delay, Memorize, Names, Reversal, Text
 
@@ -194,6 +195,68 @@ def test_a_run_read_back_reports_on_the_same_graphs(tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
 
 
+def test_what_has_changed_since_the_run_began_is_said(tmp_path):
+    with pytest.raises(training.Interrupted):
+        stopper = Stopper(at=4, error=KeyboardInterrupt)
+        training.train(tiny(), tmp_path, name="run", reporter=stopper)
+    run = Run.open(tmp_path / "run")
+    notes = []
+    reporter = Stopper(at=2, error=KeyboardInterrupt)
+    reporter.note = notes.append
+    with pytest.raises(training.Interrupted):
+        training.resume(run.path, reporter=reporter)
+    assert not notes
+    contents = run.read_json("config.json")
+    contents["versions"]["jax"] = "0.1"
+    contents["device"] = "99 x abacus (wood)"
+    run.write_json("config.json", contents)
+    training.resume(run.path, reporter=reporter)
+    (note,) = [note for note in notes if "bit for bit" in note]
+    assert f"jax: 0.1 -> {jax.__version__}" in note
+    assert f"device: 99 x abacus (wood) -> {training.device_name()}" in note
+
+
+def test_which_candidate_was_chosen_is_told(tmp_path):
+    notes = []
+    reporter = training.Reporter()
+    reporter.note = notes.append
+    run = training.train(tiny(select=3), tmp_path, name="run", reporter=reporter)
+    chosen = run.read_json("rule.json")["chosen"]
+    assert chosen == run.read_json("result.json")["about"]["chosen"]
+    between = [f"{share} % from start to center" for share in (25, 50, 75)]
+    assert list(chosen["means"]) == ["start", *between, "center", "elite 1", "elite 2"]
+    assert chosen["means"][chosen["candidate"]] == min(chosen["means"].values())
+    assert (chosen["metric"], chosen["lifetimes"]) == ("loss", 3)
+    assert notes == [
+        f"chosen: {chosen['candidate']}, loss {min(chosen['means'].values()):.4f} "
+        f"(start {chosen['means']['start']:.4f})"
+    ]
+    # The loss of what was chosen is that of the rule that is written.
+    config, (_, theta) = tiny(), training.read_rule(run.path)
+    life = config.lifetime(None, training=True)
+    keys = training._Keys(config.seed).select(3)
+    losses, _ = training.live_on(life, jax.tree.map(lambda x: x[None], theta), keys)
+    assert losses.mean() == pytest.approx(min(chosen["means"].values()), rel=1e-4)
+    unselected = trained(tmp_path, "unselected").read_json("rule.json")["chosen"]
+    assert unselected == {"candidate": "best elite"}
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnRule(Rule):
+    eta: float = rate(0.1)
+
+    def update(self, theta, trace, synapse):
+        return theta["eta"] * synapse.pre * synapse.feedback, trace
+
+
+def test_a_run_of_a_rule_of_ones_own_is_read_back(tmp_path):
+    network = dataclasses.replace(NETWORK, output_rule=OwnRule())
+    config = dataclasses.replace(tiny(), network=network)
+    run = training.train(config, tmp_path, name="run")
+    assert training.read_config(run.path) == config
+    assert training.read_rule(run.path)[0].output_rule == OwnRule()
+
+
 # --- what breaks ---------------------------------------------------------------------------------
 
 
@@ -211,6 +274,18 @@ def test_a_full_disk_leaves_a_run_that_can_be_resumed(tmp_path, monkeypatch, sav
     monkeypatch.setattr(checkpoint, "write_atomic", write)
     run = Run.open(tmp_path / "full")
     assert [generation for generation, _ in run.checkpoints()][-1] == 2
+    assert figures(training.resume(run.path)) == whole
+
+
+@pytest.mark.parametrize(
+    ("error", "raised"), [(BrokenPipeError, training.Interrupted), (ValueError, ValueError)]
+)
+def test_a_reporter_that_fails_does_not_lose_what_was_searched(tmp_path, whole, error, raised):
+    with pytest.raises(raised) as stopped:
+        training.train(tiny(), tmp_path, name="run", reporter=Stopper(at=5, error=error))
+    assert isinstance(stopped.value.__cause__ or stopped.value, error)
+    run = Run.open(tmp_path / "run")
+    assert [generation for generation, _ in run.checkpoints()] == [3]
     assert figures(training.resume(run.path)) == whole
 
 
@@ -293,7 +368,7 @@ def test_a_figure_that_fails_does_not_lose_the_result(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "training_figures", fails)
     said = []
     reporter = training.Reporter()
-    reporter.stage = said.append
+    reporter.note = said.append
     run = training.train(tiny(), tmp_path, name="run", reporter=reporter)
     assert run.read_json("result.json")["learned"] and "no ink" in said[-1]
 
@@ -316,7 +391,7 @@ def check_layout(run: Run, config: TrainConfig) -> dict:
     assert about["task"] == training.task_name(config.task)
     assert about["symbols"] == config.task.spec.length
     assert about["lifetimes"] == config.report
-    assert {"chance", "floor", "device", "versions", "spread"} <= set(about)
+    assert {"chance", "floor", "chosen", "device", "versions", "spread"} <= set(about)
     network, theta = training.read_rule(run.path)
     assert network == config.network
     template = config.lifetime().learner.init_theta()

@@ -12,13 +12,30 @@ from typing import TYPE_CHECKING, Any
 from loopymeta._version import __version__
 
 if TYPE_CHECKING:
+    from loopymeta import baselines as baselines
+    from loopymeta import checkpoint as checkpoint
+    from loopymeta import config as config
+    from loopymeta import curriculum as curriculum
     from loopymeta import data as data
     from loopymeta import graph as graph
     from loopymeta import hebbian as hebbian
+    from loopymeta import learners as learners
+    from loopymeta import lifetime as lifetime
+    from loopymeta import meta as meta
+    from loopymeta import network as network
+    from loopymeta import ngrams as ngrams
+    from loopymeta import parameters as parameters
     from loopymeta import plots as plots
+    from loopymeta import progress as progress
+    from loopymeta import recipes as recipes
+    from loopymeta import registry as registry
+    from loopymeta import rule_text as rule_text
     from loopymeta import rules as rules
+    from loopymeta import runs as runs
     from loopymeta import tasks as tasks
     from loopymeta import testing as testing
+    from loopymeta import training as training
+    from loopymeta import written as written
     from loopymeta.config import NetworkConfig as NetworkConfig
     from loopymeta.config import OuterConfig as OuterConfig
     from loopymeta.config import TrainConfig as TrainConfig
@@ -72,7 +89,32 @@ _HOMES = {
     "written": ("Written",),
 }
 _NAMES = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("data", "graph", "hebbian", "plots", "rules", "tasks", "testing")
+_MODULES = (
+    "baselines",
+    "checkpoint",
+    "config",
+    "curriculum",
+    "data",
+    "graph",
+    "hebbian",
+    "learners",
+    "lifetime",
+    "meta",
+    "network",
+    "ngrams",
+    "parameters",
+    "plots",
+    "progress",
+    "recipes",
+    "registry",
+    "rule_text",
+    "rules",
+    "runs",
+    "tasks",
+    "testing",
+    "training",
+    "written",
+)
 
 __all__ = ["__version__", "key", *_MODULES, *sorted(_NAMES)]
 

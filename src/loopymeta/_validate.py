@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,8 +26,8 @@ def choice(name: str, value: object, options: Iterable[str]) -> None:
 
 
 def _number(name: str, value: Any, whole: bool) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds):
+    kind = numbers.Integral if whole else numbers.Real  # numpy's numbers are of these, too
+    if isinstance(value, bool) or not isinstance(value, kind):
         expected = "a whole number" if whole else "a number"
         raise TypeError(f"{name} must be {expected}, got {value!r} ({type(value).__name__})")
     if value != value:

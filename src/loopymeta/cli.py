@@ -11,8 +11,10 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import sys
 import textwrap
+import threading
 import typing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, NoReturn, TypeVar
 
-from loopymeta import _validate, data, recipes, registry, runs
+from loopymeta import _machine, _validate, data, graph, recipes, registry, runs
 from loopymeta._version import __version__
 from loopymeta.config import NetworkConfig, TrainConfig
 from loopymeta.rule_text import rule_from_text, rule_to_text
@@ -70,6 +72,10 @@ class _TrainSelecting(_Train[T], Generic[T]):
     """The task on which the candidate to report is chosen."""
 
 
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, what a cluster says before it kills: taken for Ctrl-C."""
+
+
 class _Parser(argparse.ArgumentParser):
     """Errors as one line, like all others."""
 
@@ -82,18 +88,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         return _run(arguments)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         print("\nstopped", file=sys.stderr)
-        return 130
+        return _status(stop)
     except BrokenPipeError:
         # The reader of our output went away (as with `| head`): not an error.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _mute()
         return 0
     except (*ERRORS, RuntimeError) as error:
         if os.environ.get("LOOPYMETA_TRACEBACK") or not _mendable(error):
             raise
         print(f"loopymeta: {_one_line(error)}", file=sys.stderr)
         return 2
+
+
+def _status(stop: BaseException | None) -> int:
+    """The exit status of what was stopped: 128 and the number of the signal, as shells have it."""
+    if isinstance(stop, BrokenPipeError):
+        return 141
+    return 143 if isinstance(stop, _Terminated) else 130
+
+
+def _mute() -> None:
+    """Nobody reads standard output any more: what is still in its buffer is not to be an error."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _on_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _mendable(error: Exception) -> bool:
@@ -131,8 +154,8 @@ def _run(arguments: list[str]) -> int:
     return commands[command](rest)
 
 
-def _rule_registry() -> Any:
-    """tyro's constructors with one more: rules, as a line of text."""
+def _our_registry() -> Any:
+    """tyro's constructors and ours: rules as a line of text, connectivities by name."""
     import tyro
 
     constructors = tyro.constructors.ConstructorRegistry()
@@ -161,6 +184,18 @@ def _rule_registry() -> Any:
             str_from_instance=lambda rule: ["None" if rule is None else rule_to_text(rule)],
         )
 
+    @constructors.primitive_rule
+    def _(info: Any) -> Any:
+        if graph.Connectivity not in typing.get_args(info.type):
+            return None
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="STR",
+            instance_from_str=lambda words: words[0],
+            is_instance=lambda value: isinstance(value, (str, graph.Connectivity)),
+            str_from_instance=lambda value: [str(value)],
+        )
+
     return constructors
 
 
@@ -177,7 +212,7 @@ def _options(kind: Any, words: list[str], prog: str, default: Any, description: 
                 args=_flags(words, prog, default),
                 default=default,
                 description=description,
-                registry=_rule_registry(),
+                registry=_our_registry(),
                 config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
             )
     except SystemExit as stop:
@@ -244,6 +279,7 @@ def _train(words: list[str]) -> int:
         print("tasks (loopymeta train TASK --help shows all options of a task):")
         for name in recipes.RECIPES:
             _print_entry(f"  {name}", _first_line(TASKS[name]), 13)
+        print(f"\n{textwrap.fill(FOLLOWING, 96)}")
         return 0 if words else 2
     if words[0].startswith("-"):
         parser = _Parser(prog="loopymeta train", allow_abbrev=False, usage="%(prog)s --resume RUN")
@@ -260,15 +296,57 @@ def _train(words: list[str]) -> int:
         rest,
         f"loopymeta train {task}",
         kind(**fields),
-        _first_line(TASKS[task]),
+        f"{_first_line(TASKS[task])} {FOLLOWING}",
     )
+    given = {word.partition("=")[0].replace("_", "-") for word in rest if word.startswith("--")}
     if options.resume is not None:
-        given = {word.partition("=")[0] for word in rest if word.startswith("--")}
         if given - {"--resume", "--quiet", "--no-quiet"}:
             raise ValueError("--resume takes every option from the run; give it alone")
         return _drive(None, resume=options.resume, quiet=options.quiet)
     config = TrainConfig(**{name: getattr(options, name) for name in fields})
+    config = _following(config, default, given)
     return _drive(config, out=options.out, name=options.name, quiet=options.quiet)
+
+
+FOLLOWING = (
+    "An option of --task holds for --train-task and --select-task too, where the recipe has the "
+    "same value in them, unless they are given their own."
+)
+
+
+def _following(config: TrainConfig, default: TrainConfig, given: set[str]) -> TrainConfig:
+    """The configuration with the options of its task in its other tasks (see `FOLLOWING`)."""
+    for name in ("train_task", "select_task"):
+        theirs, prefix = getattr(default, name), f"--{name.replace('_', '-')}."
+        if theirs is None:
+            continue
+        fields = [field.name for field in dataclasses.fields(theirs)]
+        changes = {
+            field: getattr(config.task, field)
+            for field in fields
+            if getattr(default.task, field) == getattr(theirs, field)
+            and prefix + field.replace("_", "-") not in given
+        }
+        changed = dataclasses.replace(getattr(config, name), **changes)
+        config = dataclasses.replace(config, **{name: changed})
+    return config
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Inside, SIGTERM stops as Ctrl-C does."""
+
+    def stop(*_: Any) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():  # others hear no signals
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _drive(
@@ -283,9 +361,8 @@ def _drive(
     from loopymeta import training
     from loopymeta.progress import LineReporter, TerminalReporter
 
-    live = sys.stdout.isatty() and not quiet
-    reporter = TerminalReporter() if live else LineReporter()
-    with warnings.catch_warnings():
+    reporter = TerminalReporter() if _on_terminal() and not quiet else LineReporter()
+    with warnings.catch_warnings(), _terminable():
         warnings.showwarning = _warn
         try:
             if resume is not None:
@@ -293,13 +370,17 @@ def _drive(
             elif config is not None:
                 training.train(config, out, name=name, reporter=reporter)
         except training.Interrupted as stopped:
-            print(
-                f"\nstopped; everything up to generation {stopped.generation} is saved. "
-                "Go on with\n"
-                f"  loopymeta train --resume {stopped.run.path}",
-                file=sys.stderr,
-            )
-            return 130
+            unread = isinstance(stopped.__cause__, BrokenPipeError)
+            if unread:
+                _mute()
+            with contextlib.suppress(BrokenPipeError):  # as with `2>&1 | head`
+                print(
+                    f"\nstopped{', since nobody reads the output any more' if unread else ''}; "
+                    f"everything up to generation {stopped.generation} is saved. Go on with\n"
+                    f"  loopymeta train --resume {stopped.run.path}",
+                    file=sys.stderr,
+                )
+            return _status(stopped.__cause__)
     return 0
 
 
@@ -315,7 +396,7 @@ def _use_all_cores() -> None:
     import jax
 
     if "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
-        jax.config.update("jax_num_cpu_devices", len(os.sched_getaffinity(0)))
+        jax.config.update("jax_num_cpu_devices", _machine.num_cores())
 
 
 # --- evaluate ------------------------------------------------------------------------------------
@@ -356,7 +437,7 @@ def _evaluate(words: list[str]) -> int:
     task = _task_with(task, given.set)
     if given.longest is not None:
         return _longest(network, theta, task, given.longest, given.seed)
-    reporter = TerminalReporter() if sys.stdout.isatty() else LineReporter()
+    reporter = TerminalReporter() if _on_terminal() else LineReporter()
     reporter.task = training.task_name(task)
     result = training.evaluate_rule(
         network,
@@ -430,7 +511,8 @@ def _task_of(path: Path, name: str | None) -> Any:
 
 def _task_with(task: Any, settings: list[str]) -> Any:
     """A task with the options that were set."""
-    name = type(task).__name__.lower()
+    from loopymeta.training import task_name
+
     fields = {f.name: getattr(task, f.name) for f in dataclasses.fields(task)}
     values: dict[str, Any] = {}
     for setting in settings:
@@ -438,7 +520,7 @@ def _task_with(task: Any, settings: list[str]) -> Any:
         if not equals:
             raise ValueError(f"--set takes NAME=VALUE, got {setting!r}")
         if option not in fields:
-            raise _validate.unknown(f"option of task {name!r},", option, fields)
+            raise _validate.unknown(f"option of task {task_name(task)!r},", option, fields)
         try:
             values[option] = json.loads(text)
         except ValueError:
@@ -455,7 +537,7 @@ def _first_line(thing: Any) -> str:
 
 def _print_entry(name: str, text: str, width: int = 26) -> None:
     """A name and what it is, in lines that fit the terminal."""
-    columns = shutil.get_terminal_size().columns if sys.stdout.isatty() else 1000
+    columns = shutil.get_terminal_size().columns if _on_terminal() else 1000
     name = f"{name:{width - 1}s} "
     print(textwrap.fill(name + text, max(columns, 2 * width), subsequent_indent=" " * width))
 

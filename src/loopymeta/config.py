@@ -6,11 +6,10 @@ Every field has a default and a line of explanation, which the command line show
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
-from loopymeta import _validate, graph
+from loopymeta import _machine, _validate, graph
 from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
@@ -33,11 +32,11 @@ class NetworkConfig:
     """Memory nodes: a recurrent pool that the other hidden nodes and the outputs read."""
     num_hidden: int = 128
     """Hidden nodes besides the memory."""
-    connectivity: str = "complete"
+    connectivity: str | graph.Connectivity = "complete"
     """How hidden nodes are wired among themselves: a connectivity rule, or none."""
     degree: float | None = None
     """Edges into each hidden node from others; unset, the connectivity rule's own default."""
-    memory_connectivity: str = "complete"
+    memory_connectivity: str | graph.Connectivity = "complete"
     """How memory nodes are wired among themselves."""
     memory_degree: float | None = None
     """Edges into each memory node from others; unset, the connectivity rule's own default."""
@@ -96,44 +95,60 @@ class NetworkConfig:
         _validate.at_least("num_memory", self.num_memory, 0)
         _validate.at_least("num_hidden", self.num_hidden, 0)
         _validate.at_least("num_graphs", self.num_graphs, 1)
-        _validate.choice("connectivity", self.connectivity, (*graph.CONNECTIVITY, "none"))
-        _validate.choice("memory_connectivity", self.memory_connectivity, graph.CONNECTIVITY)
+        for name, more in (("connectivity", ("none",)), ("memory_connectivity", ())):
+            value = getattr(self, name)
+            if isinstance(value, str):
+                _validate.choice(name, value, (*graph.CONNECTIVITY, *more))
+            elif isinstance(value, type) or not isinstance(value, graph.Connectivity):
+                raise TypeError(
+                    f"{name} must be a name or an object with edges(), such as Waxman(), got "
+                    f"{value!r} ({type(value).__name__})"
+                )
 
     def _wiring(self) -> graph.Connectivity:
         """The connectivity of memory and hidden nodes together."""
-
-        def make(field: str, name: str, size: int) -> graph.Connectivity | None:
-            if name == "none" or not size:
-                return None
-            degree, rule = getattr(self, field), graph.CONNECTIVITY[name]
-            default = getattr(rule, "degree", None)
-            if default is None:
-                if degree is not None:
-                    raise ValueError(f"{name} has no degree, got {field} {degree}")
-                self._check_size(field, size, size**2)
-                return rule()
-            degree = min(default, size - 1) if degree is None else degree
-            _validate.between(field, degree, 0, size - 1)
-            self._check_size(field, size, size * degree)
-            # A command line or a file may say 3.0 where a whole number is meant.
-            return rule(degree=int(degree) if float(degree).is_integer() else degree)
-
-        hidden = make("degree", self.connectivity, self.num_hidden)
-        memory = make("memory_degree", self.memory_connectivity, self.num_memory)
+        hidden = self._rule(self.connectivity, "degree", self.num_hidden)
+        memory = self._rule(self.memory_connectivity, "memory_degree", self.num_memory)
         if self.num_memory == 0 and hidden is not None:
             return hidden
         return graph.Pools(self.num_memory, memory or graph.Complete(), hidden)
 
-    def _check_size(self, field: str, nodes: int, edges: float) -> None:
-        """Refuses graphs that no memory holds (three numbers of 4 bytes for every edge)."""
-        size = 12 * edges * self.num_graphs
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if size > memory:
-            raise ValueError(
-                f"{self.num_graphs} graphs of {nodes:,} nodes take {size / 1e9:,.0f} GB, this "
-                f"machine has {memory / 1e9:,.0f} GB: fewer nodes, or a connectivity of a smaller "
-                f"{field}"
-            )
+    def _rule(
+        self, connectivity: str | graph.Connectivity, field: str, size: int
+    ) -> graph.Connectivity | None:
+        """A connectivity rule for so many nodes, with the degree of a field; None for none."""
+        if connectivity == "none" or not size:
+            return None
+        given = getattr(self, field)
+        if not isinstance(connectivity, str):
+            if given is not None:
+                name = type(connectivity).__name__
+                raise ValueError(f"{field} must be given to the {name} object itself")
+            degree = getattr(connectivity, "degree", None)
+            self._check_degree(field, degree, size)
+            return connectivity
+        kind = graph.CONNECTIVITY[connectivity]
+        default = getattr(kind, "degree", None)
+        if default is None:
+            if given is not None:
+                raise ValueError(f"{connectivity} has no degree, got {field} {given}")
+            self._check_degree(field, None, size)
+            return kind()
+        degree = min(default, size - 1) if given is None else given
+        self._check_degree(field, degree, size)
+        # A command line or a file may say 3.0 where a whole number is meant.
+        return kind(degree=int(degree) if float(degree).is_integer() else degree)
+
+    def _check_degree(self, field: str, degree: float | None, size: int) -> None:
+        """Refuses degrees that there is no room for, and graphs that no memory holds."""
+        if degree is not None:
+            _validate.between(field, degree, 0, size - 1)
+        edges = size * (size if degree is None else degree)
+        _machine.check_memory(
+            f"{self.num_graphs} graphs of {size:,} nodes take",
+            12 * edges * self.num_graphs,  # three numbers of 4 bytes for every edge
+            f"fewer nodes, or a connectivity of a smaller {field}",
+        )
 
     def build(self, spec: Spec, seed: int = 0) -> Plastic:
         """The learner: a stack of graphs for a task's sizes, and the network that lives on them."""

@@ -84,7 +84,7 @@ class Connectivity(Protocol):
 
     The number of edges must depend on the fields and ``num_nodes`` alone, never on the generator.
     A rule may also have ``ports(num_nodes)``, which returns the hidden nodes that read inputs and
-    those that outputs read (without it: all of them), as `Layered` has.
+    those that outputs read, as `Layered` has (without it, or where it returns None: all of them).
     """
 
     def edges(self, num_nodes: int, generator: np.random.Generator) -> Pairs:
@@ -381,18 +381,15 @@ class Layered:
     """Number of hidden layers, of sizes as equal as possible, or the sizes themselves."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.layers, int):
-            _validate.at_least("layers", self.layers, 1)
-            return
-        if not isinstance(self.layers, tuple | list):
-            raise TypeError(f"layers must be a number or a tuple of sizes, got {self.layers!r}")
-        for size in self.layers:
+        sizes = self.layers if isinstance(self.layers, tuple | list) else (self.layers,)
+        for size in sizes:
             _validate.at_least("layers", size, 1)
-        object.__setattr__(self, "layers", tuple(self.layers))
+        if isinstance(self.layers, list):
+            object.__setattr__(self, "layers", tuple(self.layers))
 
     def _starts(self, num_nodes: int) -> list[int]:
         """Where each layer starts, and the end."""
-        if isinstance(self.layers, int):
+        if not isinstance(self.layers, tuple):
             if num_nodes and self.layers > num_nodes:
                 raise ValueError(
                     f"layers must be at most {num_nodes} (num_hidden), got {self.layers}"
@@ -633,7 +630,8 @@ class Pools:
 
     The first ``num_memory`` nodes are wired among themselves by ``memory``; each of the others
     reads all of them, and the others are wired among themselves by ``hidden`` (None: not at all).
-    No edge leads back from the others into the memory.
+    No edge leads back from the others into the memory. Where ``hidden`` is `Layered`, the memory is
+    to it what inputs are: the first layer reads it, and outputs read the last layer only.
 
     >>> senders, receivers = Pools(num_memory=3).edges(5, np.random.default_rng(0))
     >>> len(senders)  # 3 * 2 among the memory, 2 * 3 onto the others
@@ -650,17 +648,25 @@ class Pools:
     def __post_init__(self) -> None:
         _validate.at_least("num_memory", self.num_memory, 0)
 
+    def ports(self, num_nodes: int) -> Pairs | None:
+        """Those of ``hidden``, and the memory reads inputs too; None where it has none."""
+        num_memory = min(self.num_memory, num_nodes)
+        ports = _ports(self.hidden, num_nodes - num_memory)
+        if ports is None:
+            return None
+        first, last = (num_memory + part for part in ports)
+        return np.concatenate([np.arange(num_memory), first]), last
+
     def edges(self, num_nodes: int, generator: np.random.Generator) -> Pairs:
         """Senders and receivers, [E] each."""
         num_memory = min(self.num_memory, num_nodes)
         rest = num_nodes - num_memory
-        parts = [self.memory.edges(num_memory, generator)]
-        parts.append(
-            (
-                np.tile(np.arange(num_memory), rest),
-                np.repeat(np.arange(num_memory, num_nodes), num_memory),
-            )
-        )
+        ports = _ports(self.hidden, rest)
+        readers = num_memory + (np.arange(rest) if ports is None else ports[0])
+        parts = [
+            self.memory.edges(num_memory, generator),
+            (np.tile(np.arange(num_memory), len(readers)), np.repeat(readers, num_memory)),
+        ]
         if self.hidden is not None:
             senders, receivers = self.hidden.edges(rest, generator)
             parts.append((senders + num_memory, receivers + num_memory))
@@ -836,9 +842,10 @@ def make_graph(
     inputs = np.arange(num_inputs)
     hidden = num_inputs + np.arange(num_hidden)
     outputs = num_inputs + num_hidden + np.arange(num_outputs)
-    first, last = _ports(rule, num_hidden, hidden)
+    ports = _ports(rule, num_hidden)
+    first, last = (hidden, hidden) if ports is None else (hidden[ports[0]], hidden[ports[1]])
     if direct is None:
-        direct = num_hidden == 0 or not hasattr(rule, "ports")
+        direct = num_hidden == 0 or ports is None
     read = np.concatenate([inputs, last]) if direct else last
     from_inputs = _port_degree("input_degree", input_degree, num_inputs, "inputs")
     to_outputs = _port_degree("output_degree", output_degree, len(read), "nodes outputs may read")
@@ -855,13 +862,10 @@ def make_graph(
     return _reach_outputs(graph, (num_inputs, num_hidden, num_outputs), last, repair, generator)
 
 
-def _ports(rule: Connectivity, num_hidden: int, hidden: np.ndarray) -> Pairs:
-    """The hidden nodes that read inputs and those that outputs read."""
+def _ports(rule: Connectivity | None, num_hidden: int) -> Pairs | None:
+    """The hidden nodes that read inputs and those that outputs read; None: all of them."""
     ports = getattr(rule, "ports", None)
-    if ports is None:
-        return hidden, hidden
-    first, last = ports(num_hidden)
-    return hidden[first], hidden[last]
+    return None if ports is None else ports(num_hidden)
 
 
 def make_graphs(

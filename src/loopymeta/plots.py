@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from loopymeta._jax import Array
     from loopymeta.graph import Graph
-    from loopymeta.network import LoopyNetwork, Wiring
     from loopymeta.parameters import Theta
     from loopymeta.rules import Rule
 
@@ -112,6 +111,8 @@ def _label_ends(axes: Axes, labels: Sequence[tuple[str, float, Any]]) -> None:
     if not labels:
         return
     figure: Any = axes.get_figure(root=True)
+    leader: Any = {"arrowstyle": "-", "color": PALE, "lw": 0.8, "shrinkA": 0, "shrinkB": 2}
+    leader["relpos"] = (0.0, 0.5)  # to where the text begins, not through it
     written = [
         axes.annotate(
             text,
@@ -123,7 +124,7 @@ def _label_ends(axes: Axes, labels: Sequence[tuple[str, float, Any]]) -> None:
             fontsize=_NORMAL - 1,
             va="center",
             annotation_clip=False,
-            arrowprops={"arrowstyle": "-", "color": PALE, "lw": 0.8, "shrinkA": 0, "shrinkB": 2},
+            arrowprops=leader,
         )
         for text, y, colour in labels
     ]
@@ -209,13 +210,13 @@ def _entry(value: Any, what: str) -> _Entry:
 
 
 def _named(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The figures of each learner: under ``figures``, or beside ``about``."""
-    return result.get("figures") or {k: v for k, v in result.items() if k != "about"}
+    """The figures of each learner: all but what the result says of itself."""
+    return {name: value for name, value in result.items() if name != "about"}
 
 
 def _about(result: Mapping[str, Any]) -> Mapping[str, Any]:
     """What a result says of itself: its task, chance, floor, ceiling."""
-    about = result.get("about", result)
+    about = result.get("about")
     return about if isinstance(about, Mapping) else {}
 
 
@@ -929,53 +930,14 @@ def _held(panel: _Panel, used: set[str], fields: Sequence[str], at: Mapping[str,
     return ", ".join(parts)
 
 
-def rule_figures(
-    network: LoopyNetwork,
-    theta: Theta | None = None,
-    wiring_or_classes: Graph | Wiring | Sequence[str] | None = None,
-    *,
-    at: Mapping[str, float] | None = None,
-) -> Figure:
-    """All rules of a network that learn, one below the other: onto memory, hidden nodes, outputs.
-
-    Args:
-      network: the network.
-      theta: its meta-parameters, as from `LoopyNetwork.init_theta` (the default).
-      wiring_or_classes: with ``sharing="per_class"``: the graph, its wired form, or names of
-        `loopymeta.network.EDGE_CLASSES`; only classes that occur are drawn. None: all.
-      at: as for `rule_figure`.
-
-    Raises:
-      ValueError: no synapse of the network learns, theta does not fit, or an unknown class.
-    """
-    from loopymeta.rules import Zero
-
-    theta = network.init_theta() if theta is None else theta
-    classes = _present(network, wiring_or_classes)
-    parts = []
-    for part in dict.fromkeys(network._parts):
-        rule = getattr(network, part)
-        bundles = [b for b in range(3) if network._parts[b] == part and network.num_edges[b]]
-        if isinstance(rule, Zero) or not bundles:
-            continue
-        onto = " and ".join(("memory nodes", "hidden nodes", "outputs")[b] for b in bundles)
-        names = None
-        if network.sharing == "per_class":
-            names = _class_owners(network._parts, part, classes)
-        parts.append((f"Synapses onto {onto}: {_rule_name(rule)}", rule, theta[part], names))
-    if not parts:
-        raise ValueError("no synapse of this network learns: there is no rule to draw")
-    return _stacked_rules(parts, at)
-
-
-def _stacked_rules(parts: Sequence[tuple[str, Rule, Theta, Any]], at: Any = None) -> Figure:
+def _stacked_rules(parts: Sequence[tuple[str, Rule, Theta, Any]]) -> Figure:
     """(title, rule, theta, names of owners) each, one below the other."""
     drawn = [(title, _panels(rule, theta, names)) for title, rule, theta, names in parts]
     heights = [_rule_height(panels) for _, panels in drawn]
     figure = _figure(_RULE_WIDTH, sum(heights))
     pieces: Any = figure.subfigures(len(drawn), 1, height_ratios=heights)
     for piece, (title, panels) in zip(np.ravel(pieces), drawn, strict=True):
-        _draw_rule(piece, panels, at or {}, None, title)
+        _draw_rule(piece, panels, {}, None, title)
     return figure
 
 
@@ -986,33 +948,6 @@ def _class_owners(parts: Sequence[str], part: str, classes: Iterable[str]) -> di
     mine = [name for b in range(3) if parts[b] == part for name in EDGE_CLASSES[5 * b : 5 * b + 5]]
     wanted = set(classes)
     return {name: i for i, name in enumerate(mine) if name in wanted}
-
-
-def _present(network: LoopyNetwork, source: Any) -> tuple[str, ...]:
-    """The edge classes that occur in a graph, or those that were named."""
-    from loopymeta.network import EDGE_CLASSES, NODE_KINDS, Wiring
-
-    if source is None:
-        return EDGE_CLASSES
-    if isinstance(source, Wiring):
-        starts = network._starts
-        ends = [
-            (np.asarray(wires.senders), np.asarray(wires.receivers) + first)
-            for wires, first in zip(source.wires, starts, strict=False)
-        ]
-        senders, receivers = (np.concatenate(part) for part in zip(*ends, strict=True))
-    elif isinstance(source, graphs.Graph):
-        senders, receivers = np.ravel(source.senders), np.ravel(source.receivers)
-    else:
-        names = [source] if isinstance(source, str) else list(source)
-        for name in names:
-            _validate.choice("edge class", name, EDGE_CLASSES)
-        return tuple(names)
-    memory, hidden, output, _ = network._starts
-    starts = np.array([network.num_stimuli, memory, hidden, output])
-    kinds = [np.searchsorted(starts, nodes, side="right") for nodes in (senders, receivers)]
-    pairs = {f"{NODE_KINDS[a]}-{NODE_KINDS[b]}" for a, b in np.unique(np.stack(kinds, 1), axis=0)}
-    return tuple(name for name in EDGE_CLASSES if name in pairs)
 
 
 # --- curves and ladders beside the controls ------------------------------------------------------
@@ -1048,9 +983,7 @@ def recall_by_presentation(
         best = np.ravel(_numbers(ceiling, "ceiling"))
         axes.plot(np.arange(1, best.size + 1), best, color=BLACK, lw=1.2, ls=(0, (6, 3)), zorder=1)
         labels.append(("ceiling (length unknown)", best[-1], BLACK))
-    return _finish_curves(
-        figure, axes, entries, labels, {**_about(result), "chance": _of(result, "chance", chance)}
-    )
+    return _finish_curves(figure, axes, entries, labels, result, chance)
 
 
 def recall_curve(
@@ -1083,9 +1016,7 @@ def recall_curve(
     axes.set_xlabel("sequences seen" if each else "part of the lifetime", fontsize=_NORMAL)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
     axes.set_xlim(left=0)
-    return _finish_curves(
-        figure, axes, entries, labels, {**_about(result), "chance": _of(result, "chance", chance)}
-    )
+    return _finish_curves(figure, axes, entries, labels, result, chance)
 
 
 def _of(result: Mapping[str, Any], name: str, given: Any) -> Any:
@@ -1119,13 +1050,18 @@ def _curves(entries: Mapping[str, _Entry], x: Mapping[str, np.ndarray], title: s
 
 
 def _finish_curves(
-    figure: Figure, axes: Axes, entries: Mapping[str, _Entry], labels: list[Any], result: Any
+    figure: Figure,
+    axes: Axes,
+    entries: Mapping[str, _Entry],
+    labels: list[Any],
+    result: Mapping[str, Any],
+    chance: float | None,
 ) -> Figure:
     from matplotlib.ticker import PercentFormatter
 
     axes.set_ylim(0, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-    chance = _of(result, "chance", None)
+    chance = _of(result, "chance", chance)
     if chance is not None:
         _reference(axes, float(chance))
         labels.append(("chance", float(chance), BLACK))
@@ -1868,68 +1804,31 @@ def _task_name(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
 
 def _run_rule(run: Any) -> dict[str, Figure]:
-    stored = run.read_json("rule.json")
-    network = stored.get("network") or run.config().get("network") or {}
-    theta = stored.get("theta", {})
-    names = ("memory_rule", "rule", "output_rule")
-    rules = {part: stored.get(part, network.get(part)) for part in names}
+    from loopymeta.network import EDGE_CLASSES
+    from loopymeta.training import read_rule
+
+    network, theta = read_rule(run.path)
+    classes = run.read_json("rule.json").get("edge_classes", EDGE_CLASSES)
     # As in the network: a bundle without a rule of its own follows the rule.
-    parts = [part if rules[part] is not None else "rule" for part in rules]
+    names = ("memory_rule", "rule", "output_rule")
+    parts = [part if getattr(network, part) is not None else "rule" for part in names]
+    sizes = {"memory nodes": network.num_memory, "hidden nodes": network.num_hidden, "outputs": 1}
     drawn = []
     for part in dict.fromkeys(parts):
-        rule = _stored_rule(rules[part], part)
-        if not rule.init() or part not in theta:
+        rule = getattr(network, part)
+        onto = [
+            kind for kind, owner in zip(sizes, parts, strict=True) if owner == part and sizes[kind]
+        ]
+        if not onto or not rule.init() or part not in theta:
             continue
-        names = None
-        if network.get("sharing") == "per_class":
-            names = _class_owners(parts, part, _config_classes(network))
-        kinds = ("memory nodes", "hidden nodes", "outputs")
-        onto = " and ".join(
-            kind
-            for kind, owner in zip(kinds, parts, strict=True)
-            if owner == part and (network.get("num_memory", 1) or kind != "memory nodes")
-        )
-        if onto != "hidden nodes" or network.get("num_hidden", 1):
-            drawn.append((f"Synapses onto {onto}: {_rule_name(rule)}", rule, theta[part], names))
+        owners = None
+        if network.sharing == "per_class":
+            owners = _class_owners(parts, part, classes)
+        title = f"Synapses onto {' and '.join(onto)}: {_rule_name(rule)}"
+        drawn.append((title, rule, theta[part], owners))
     if not drawn:
         raise ValueError(f"the rule: {run.path / 'rule.json'} holds no rule with numbers (theta)")
     return {"rule": _stacked_rules(drawn)}
-
-
-def _stored_rule(data: Any, part: str) -> Rule:
-    """A rule from its JSON, or from its line of text."""
-    from loopymeta import hebbian, rules, runs, written  # noqa: F401  (they define the rules)
-
-    if isinstance(data, str):
-        from loopymeta.rule_text import rule_from_text
-
-        return rule_from_text(data)
-    known: dict[str, type] = {}
-    found = [rules.Rule]
-    while found:
-        cls = found.pop()
-        known.setdefault(cls.__name__, cls)
-        found += cls.__subclasses__()
-    if data is None:
-        raise ValueError(f"the rule: neither rule.json nor config.json has a {part}")
-    return runs.from_dict(data, known, part)
-
-
-def _config_classes(network: Mapping[str, Any]) -> list[str]:
-    """The edge classes that networks of a configuration have."""
-    from loopymeta.network import EDGE_CLASSES
-
-    sends = {
-        "input": True,
-        "bias": network.get("bias", True),
-        "memory": network.get("num_memory", 0) > 0,
-        "hidden": network.get("num_hidden", 1) > 0,
-        "output": network.get("return_degree", 0) > 0,
-    }
-    missing = {"hidden-memory", "output-output"}  # see `loopymeta.graph.Pools`
-    if network.get("connectivity") == "none":
-        missing.add("hidden-hidden")
-    return [n for n in EDGE_CLASSES if sends[n.split("-")[0]] and n not in missing]
 
 
 def _run_results(run: Any) -> dict[str, Figure]:

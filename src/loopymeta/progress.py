@@ -17,15 +17,15 @@ HEADLINES = {
     "memorize": ("recall_by_presentation",),
     "delay": ("accuracy_late", "loss"),
     "reversal": ("recall", "sequences", "loss_late"),
-    "names": ("prequential_nats", "test_nats"),
+    "names": ("prequential_nats", "test_nats", "test_unseen_nats"),
     "text": ("prequential_nats", "test_nats", "held_out_nats"),
     "caesar": ("accuracy", "letters_to_perfect"),
 }
 """The metrics of a task that its table shows."""
 
 NEXT = {
-    "memorize": "loopymeta train memorize --task.length 24 --train-task.length 24",
-    "reversal": "loopymeta train reversal --task.n 4 --task.sequences 20000 --train-task.n 4",
+    "memorize": "loopymeta train memorize --task.length 24",
+    "reversal": "loopymeta train reversal --task.n 4 --task.sequences 20000",
     "names": "loopymeta train names --network.num-hidden 512",
 }
 """What is worth trying next."""
@@ -123,6 +123,10 @@ class TerminalReporter(_Tables):
         self.end()
         print(f"{text} ...", flush=True)
 
+    def note(self, text: str) -> None:
+        write = print if self._bar is None else self._bar.write
+        write(text)
+
     def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
         names = [name for name in HEADLINES.get(self.task, ("loss",)) if name in metrics]
         shown = [f"{name.replace('_', ' ')} {format_figure(metrics[name])}" for name in names]
@@ -164,6 +168,9 @@ class LineReporter(_Tables):
 
     def stage(self, text: str) -> None:
         self._line("stage", text=text)
+
+    def note(self, text: str) -> None:
+        self._line("note", text=text)
 
     def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
         self._line("figures", learner=name, metrics=metrics)

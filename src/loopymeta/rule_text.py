@@ -88,7 +88,7 @@ def rule_to_text(rule: Rule) -> str:
         if isinstance(value, Rule):
             parts.insert(0, rule_to_text(value))
         elif field.name == "expression":
-            parts.append(repr(value))
+            parts.append(repr(value.item() if hasattr(value, "item") else value))  # numpy numbers
         elif field.name == "parameters":
             parts += [f"{name}={number!r}" for name, number in value]
         elif value != field.default:

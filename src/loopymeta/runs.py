@@ -1,7 +1,7 @@
 """Runs: a folder that holds all of a training run and survives being stopped at any moment.
 
     runs/memorize-20260101-120000/
-      config.json      the configuration, versions, git state, device
+      config.json      the configuration, versions, git states (experiment's, loopymeta's), device
       metrics.csv      one row a generation
       checkpoints/     00000120.safetensors: the state after generation 120
       figures/
@@ -113,7 +113,12 @@ def _name(key: Any, where: str) -> str:
     raise TypeError(f"{where}: names must be strings or whole numbers, got {key!r}")
 
 
-def from_dict(data: Any, types: Mapping[str, type] | Iterable[type], where: str = "config") -> Any:
+def from_dict(
+    data: Any,
+    types: Mapping[str, type] | Iterable[type],
+    where: str = "config",
+    kind: Any = Any,
+) -> Any:
     """The configuration that :func:`to_dict` wrote, checked field by field.
 
     Nothing is executed but the constructors of the dataclasses in ``types`` and of those that the
@@ -122,7 +127,9 @@ def from_dict(data: Any, types: Mapping[str, type] | Iterable[type], where: str 
     Args:
       data: ``{"type": class name, ...}``, as read from JSON.
       types: the dataclasses that may occur; needed for those that no annotation names (a field
-        typed by a protocol).
+        typed by a protocol, subclasses of those that are named).
+      where: what the data is called in messages.
+      kind: what it must be: a dataclass, or any annotation.
 
     Raises:
       ConfigError: an unknown class or field (with the nearest known one), a missing field, or a
@@ -143,26 +150,7 @@ Known: length.
     for cls in types.values() if isinstance(types, Mapping) else types:
         if known.setdefault(cls.__name__, cls) is not cls:
             raise ConfigError(f"two classes are named {cls.__name__}: {known[cls.__name__]}, {cls}")
-    return _build(data, Any, known, where)
-
-
-def read_config(path: str | os.PathLike[str], types: Mapping[str, type] | Iterable[type]) -> Any:
-    """The configuration in a file of JSON: bare, or the config.json of a run.
-
-    Raises:
-      ConfigError: the file is missing or not JSON, or see :func:`from_dict`.
-    """
-    try:
-        data = json.loads(Path(path).read_bytes())
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the configuration {path} is not JSON: {error}") from None
-    if isinstance(data, dict) and data.get("format") == FORMAT:
-        data = data.get("config")
-    if not isinstance(data, dict):
-        raise ConfigError(f"the configuration {path} holds no table of names and values")
-    return from_dict(data, types)
+    return _build(data, kind, known, where)
 
 
 def _build(value: Any, hint: Any, known: Mapping[str, type], where: str) -> Any:
@@ -249,6 +237,8 @@ def _build_union(value: Any, options: Sequence[Any], known: Mapping[str, type], 
     }
     if isinstance(value, dict) and len(classes) > (0 if "type" in value else 1):
         others = len(options) - len(classes) - (type(None) in options)
+        bases = tuple(classes.values())
+        classes |= {name: cls for name, cls in known.items() if issubclass(cls, bases)}
         if others == 0 and value.get("type") not in classes:
             raise ConfigError(f"{where}: {unknown('type', value.get('type'), classes)}")
         return _build_object(value, Any, {**known, **classes}, where)
@@ -316,24 +306,47 @@ def versions() -> dict[str, str | None]:
 
 def git_state(folder: str | os.PathLike[str] = ".") -> dict[str, Any] | None:
     """The commit a folder is at and whether tracked files differ from it, or None without git."""
-    outputs = []
-    for command in (["rev-parse", "HEAD"], ["status", "--porcelain", "--untracked-files=no"]):
-        try:
-            done = subprocess.run(
-                ["git", *command],
-                cwd=folder,
-                env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # status must not write the index
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=5,
-                check=True,
-            )
-        except (OSError, subprocess.SubprocessError):
-            return None
-        outputs.append(done.stdout.strip())
-    return {"commit": outputs[0], "dirty": bool(outputs[1])}
+    commit = _git(folder, "rev-parse", "HEAD")
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    if commit is None or status is None:
+        return None
+    return {"commit": commit, "dirty": bool(status)}
+
+
+def source_git_state(file: str | os.PathLike[str] = __file__) -> dict[str, Any] | None:
+    """`git_state` of the loopymeta that runs, or None where that is not a checkout.
+
+    A package that was installed below some other repository is not of that repository.
+    """
+    path = Path(file)
+    tracked = _git(path.parent, "ls-files", "--error-unmatch", path.name) is not None
+    return git_state(path.parent) if tracked else None
+
+
+def _commit(state: Mapping[str, Any] | None) -> str | None:
+    """A git state in a word or two."""
+    if state is None:
+        return None
+    return state["commit"][:12] + (" and changes" if state["dirty"] else "")
+
+
+def _git(folder: str | os.PathLike[str], *command: str) -> str | None:
+    """What a git command says in a folder, or None where it fails."""
+    try:
+        done = subprocess.run(
+            ["git", *command],
+            cwd=folder,
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # status must not write the index
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=5,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
 
 
 # ----------------------------------------------------------------------------------------- the run
@@ -380,7 +393,8 @@ class Run:
           name: name of the folder; without it, ``LABEL-YYYYMMDD-HHMMSS``.
           label: see ``name``.
           device: kind of device that the run uses, for the record.
-          source: folder whose git state is recorded.
+          source: folder whose git state is recorded beside that of loopymeta itself: the
+            experiment's.
 
         Raises:
           RunError: the folder exists, or cannot be made.
@@ -395,6 +409,7 @@ class Run:
             "config": to_dict(config),
             "versions": versions(),
             "git": git_state(source),
+            "loopymeta_git": source_git_state(),
             "device": device,
         }
         for attempt in range(1, 100):
@@ -437,10 +452,15 @@ class Run:
     def changed_versions(self) -> dict[str, tuple[str | None, str | None]]:
         """What was another version when the run was made: {name: (then, now)}.
 
-        A resumed run gives the same numbers bit for bit only where this is empty.
+        A resumed run gives the same numbers bit for bit only where this is empty. The commit of
+        loopymeta itself counts where it was known and is.
         """
-        then = self.read_json("config.json").get("versions") or {}
-        return {k: (then.get(k), v) for k, v in versions().items() if then.get(k) != v}
+        contents = self.read_json("config.json")
+        then, now = dict(contents.get("versions") or {}), versions()
+        commit, current = _commit(contents.get("loopymeta_git")), _commit(source_git_state())
+        if commit and current:
+            then["loopymeta commit"], now["loopymeta commit"] = commit, current
+        return {k: (then.get(k), v) for k, v in now.items() if then.get(k) != v}
 
     @property
     def figures(self) -> Path:
@@ -547,7 +567,12 @@ class Run:
                 checkpoint.restore(stored, template),
                 contents["metadata"],
             )
-        reason = "; ".join(errors) or "it has none yet"
+        reason = "it has none yet"
+        if errors:
+            reason = (
+                f"{'; '.join(errors)}. Delete what is in {self.path / 'checkpoints'}: the run then "
+                "starts again from its seed, and its result is the same"
+            )
         raise CheckpointError(f"no checkpoint in {self.path} can be read: {reason}")
 
     # ---- metrics

@@ -8,6 +8,7 @@ report is chosen, and lifetimes on which it is reported.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import math
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from loopymeta import _validate, parameters, registry, runs
+from loopymeta import _machine, _validate, graph, parameters, registry, runs
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
 from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
@@ -45,9 +46,16 @@ CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innat
 
 
 def config_types() -> list[type]:
-    """Every class that may occur in a run's configuration."""
-    rules = (*registry.RULES.values(), *registry.WRAPPERS.values())
-    return [*CONFIG_TYPES, *TASKS.values(), *rules]
+    """Every class that may occur in a run's configuration: ours, and every rule imported so far."""
+    rules = {cls.__name__: cls for cls in (*registry.RULES.values(), *registry.WRAPPERS.values())}
+    for cls in _subclasses(Rule):
+        rules.setdefault(cls.__name__, cls)
+    wirings = (*graph.CONNECTIVITY.values(), graph.Pools)
+    return [*CONFIG_TYPES, *TASKS.values(), *rules.values(), *wirings]
+
+
+def _subclasses(cls: type) -> list[type]:
+    return [found for sub in cls.__subclasses__() for found in (sub, *_subclasses(sub))]
 
 
 def read_config(path: str | os.PathLike[str]) -> TrainConfig:
@@ -69,35 +77,11 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
     Raises:
       ConfigError: names the field, what was expected and what came.
     """
-    network: dict[str, Any] = {}
-    if "network" in data:
-        network["network"] = _network(data["network"], "config.network")
-    rest = {name: value for name, value in data.items() if name != "network"}
-    config = runs.from_dict(rest, config_types())
-    if not isinstance(config, TrainConfig):
-        raise runs.ConfigError(f"config: expected a TrainConfig, got {config!r}")
-    return dataclasses.replace(config, **network)
-
-
-def _network(data: Any, where: str) -> NetworkConfig:
-    """Networks; their rules are read by themselves, since ``Rule | None`` names no rule in use."""
-    if not isinstance(data, Mapping):
-        raise runs.ConfigError(f"{where}: expected a NetworkConfig, got {data!r}")
-    chosen = {}
-    for name in ("output_rule", "memory_rule"):
-        if isinstance(data.get(name), Mapping):
-            chosen[name] = runs.from_dict(data[name], config_types(), f"{where}.{name}")
-            if not isinstance(chosen[name], Rule):
-                raise runs.ConfigError(f"{where}.{name}: expected a rule, got {chosen[name]!r}")
-    rest = {name: value for name, value in data.items() if name not in chosen}
-    network = runs.from_dict(rest, config_types(), where)
-    if not isinstance(network, NetworkConfig):
-        raise runs.ConfigError(f"{where}: expected a NetworkConfig, got {network!r}")
-    return dataclasses.replace(network, **chosen)
+    return runs.from_dict(data, config_types(), kind=TrainConfig)
 
 
 class Interrupted(Exception):
-    """A run stopped by its user, safely; it can be resumed."""
+    """A run stopped by its user, safely; it can be resumed. Its cause says how it was stopped."""
 
     def __init__(self, run: Run, generation: int):
         super().__init__(f"stopped after generation {generation}; {run.path} can be resumed")
@@ -118,6 +102,9 @@ class Reporter:
 
     def stage(self, text: str) -> None:
         """A stage after the training begins."""
+
+    def note(self, text: str) -> None:
+        """Something that is worth knowing."""
 
     def figures(self, name: str, metrics: Mapping[str, Any]) -> None:
         """The reported figures of one learner."""
@@ -154,7 +141,8 @@ def train(
 
     Raises:
       RunError: the folder exists, or cannot be written.
-      Interrupted: stopped from the keyboard, after writing a checkpoint.
+      Interrupted: stopped from the keyboard, or nobody reads the output any more (a broken pipe);
+        a checkpoint is written.
     """
     _check(config)  # before there is a folder: a run that cannot be leaves nothing behind
     label = task_name(config.task)
@@ -198,12 +186,10 @@ def _check(config: TrainConfig) -> None:
 
 def _check_length(symbols: int) -> None:
     """Refuses lifetimes that no memory holds (stream and outcome are 9 arrays of 4 bytes)."""
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if 36 * symbols > memory or symbols >= 1 << 31:
-        raise ValueError(
-            f"a lifetime of {symbols:,} symbols takes {36 * symbols / 1e9:,.0f} GB; this machine "
-            f"has {memory / 1e9:,.0f} GB, and no lifetime may have more than {2**31 - 1:,} symbols"
-        )
+    what = f"a lifetime of {symbols:,} symbols"
+    _machine.check_memory(f"{what} takes", 36 * symbols, "a shorter task")
+    if symbols >= 1 << 31:
+        raise ValueError(f"{what} is too long: {2**31 - 1:,} is the most")
 
 
 def device_name() -> str:
@@ -248,9 +234,9 @@ def _drive(run: Run, config: TrainConfig, reporter: Reporter) -> Run:
             reporter.stage("drawing figures")
             _draw(run, reporter)
             reporter.done(run, result)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
         saved = run.checkpoints()
-        raise Interrupted(run, saved[-1][0] if saved else 0) from None
+        raise Interrupted(run, saved[-1][0] if saved else 0) from stop
     finally:
         reporter.end()
     return run
@@ -262,7 +248,7 @@ def _finished(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, An
         return None
     result = run.read_json("result.json")
     reporter.begin(run, config, config.outer.generations, [])
-    reporter.stage("the run is finished already; its result is kept as it is")
+    reporter.note("the run is finished already; its result is kept as it is")
     for leftover in run.path.glob("report-*.json"):
         leftover.unlink()
     return result
@@ -271,9 +257,9 @@ def _finished(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, An
 def _complete(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, Any]:
     """What is missing of a run, from its last checkpoint on."""
     outer, state = _search(run, config, reporter)
-    theta = _choose(config, outer, state, reporter)
-    write_rule(run, config, theta)
-    return _report(run, config, outer.problem.theta, theta, reporter)
+    theta, chosen = _choose(config, outer, state, reporter)
+    write_rule(run, config, theta, chosen)
+    return _report(run, config, outer.problem.theta, theta, chosen, reporter)
 
 
 def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
@@ -287,6 +273,8 @@ def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any
         done, state = 0, jax.jit(outer.init)(keys.birth())
     run.truncate_metrics(done)
     reporter.begin(run, config, done, outer.problem.searched())
+    if done:
+        _note_changes(run, reporter)
     total = config.outer.generations
     if done >= total:
         return outer, state
@@ -310,10 +298,25 @@ def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any
                 run.save_checkpoint(*last)
                 saved = time.perf_counter()
             reporter.generation(row)
-    except KeyboardInterrupt:
-        run.save_checkpoint(*last)
+    except (KeyboardInterrupt, Exception):
+        with contextlib.suppress(OSError):  # a full disk is told by the one that met it first
+            run.save_checkpoint(*last)
         raise
     return outer, state
+
+
+def _note_changes(run: Run, reporter: Reporter) -> None:
+    """Says what is not as it was when a run began: its numbers may then differ in a last bit."""
+    changed = run.changed_versions()
+    device = run.read_json("config.json").get("device")
+    if device != device_name():
+        changed["device"] = (device, device_name())
+    if changed:
+        listed = "; ".join(f"{name}: {then} -> {now}" for name, (then, now) in changed.items())
+        reporter.note(
+            "changed since the run began, so that its result may not be, bit for bit, that of a "
+            f"run that was not stopped: {listed}"
+        )
 
 
 def _lifetimes(outer: OuterConfig) -> int:
@@ -329,15 +332,17 @@ def _num_devices(asked: int | None) -> int:
     return len(jax.devices()) if asked is None else asked
 
 
-def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> Theta:
-    """The theta to report: the best on fresh lifetimes of their own of a few candidates.
+def _choose(
+    config: TrainConfig, outer: Any, state: Any, reporter: Reporter
+) -> tuple[Theta, dict[str, Any]]:
+    """The theta to report, and how it was chosen: the best of a few on fresh lifetimes of its own.
 
-    They are the elites and the points on the line from the start of the search to its center:
-    where the outer loop lived shorter lives than those reported, it went too far, and a point
-    between may be the better one. The start is among them: the search may have found nothing.
+    The candidates are the elites and the points on the line from the start of the search to its
+    center: where the outer loop lived shorter lives than those reported, it went too far, and a
+    point between may be the better one. The start is among them: the search may have found nothing.
     """
     if not config.select:
-        return outer.best(state)
+        return outer.best(state), {"candidate": "best elite"}
     reporter.stage(f"choosing among the candidates on {config.select} fresh lifetimes")
     start = outer.problem.center()
     steps = jnp.linspace(0.0, 1.0, LINE)[:, None]
@@ -345,9 +350,27 @@ def _choose(config: TrainConfig, outer: Any, state: Any, reporter: Reporter) -> 
     points = jnp.concatenate([line, state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
-    losses, _ = live_on(config.lifetime(config.select_task, training=True), thetas, keys)
-    mean = finite_worst(jnp.asarray(losses.mean(1)))
-    return jax.tree.map(np.asarray, outer.problem.theta_at(points[int(jnp.argmin(mean))]))
+    lifetime = config.lifetime(config.select_task, training=True)
+    losses, _ = live_on(lifetime, thetas, keys)
+    mean = losses.mean(1)
+    place = int(jnp.argmin(finite_worst(jnp.asarray(mean))))
+    names = _candidate_names(len(state.elites.coordinates))
+    chosen = {
+        "candidate": names[place],
+        "metric": lifetime.objective,
+        "lifetimes": config.select,
+        "means": dict(zip(names, mean.tolist(), strict=True)),
+    }
+    reporter.note(
+        f"chosen: {names[place]}, {lifetime.objective} {mean[place]:.4f} (start {mean[0]:.4f})"
+    )
+    return jax.tree.map(np.asarray, outer.problem.theta_at(points[place])), chosen
+
+
+def _candidate_names(num_elites: int) -> list[str]:
+    """The candidates of `_choose` in words: on the line from start to center, then the elites."""
+    between = [f"{100 * k / (LINE - 1):.0f} % from start to center" for k in range(1, LINE - 1)]
+    return ["start", *between, "center", *(f"elite {k + 1}" for k in range(num_elites))]
 
 
 def live_on(
@@ -404,7 +427,12 @@ def _control_figures(
 
 
 def _report(
-    run: Run, config: TrainConfig, start: Theta, theta: Theta, reporter: Reporter
+    run: Run,
+    config: TrainConfig,
+    start: Theta,
+    theta: Theta,
+    chosen: Mapping[str, Any],
+    reporter: Reporter,
 ) -> dict[str, Any]:
     """The final figures, learner by learner; what a stopped run had reported already is kept."""
     keys = _Keys(config.seed).report(config.report)
@@ -435,6 +463,7 @@ def _report(
         "symbols": spec.length,
         "chance": spec.chance,
         "floor": spec.floor,
+        "chosen": chosen,
         "device": device_name(),
         "versions": runs.versions(),
         "spread": "standard deviation over lifetimes on fresh seeds",
@@ -458,14 +487,17 @@ def _draw(run: Run, reporter: Reporter) -> None:
     try:
         plots.training_figures(run.path)
     except Exception as error:
-        reporter.stage(f"a figure could not be drawn: {error}")
+        reporter.note(f"a figure could not be drawn: {error}")
 
 
 # --- rule files ----------------------------------------------------------------------------------
 
 
-def write_rule(run: Run, config: TrainConfig, theta: Theta) -> None:
-    """rule.json: the networks' configuration and the meta-parameters found, with the formula."""
+def write_rule(run: Run, config: TrainConfig, theta: Theta, chosen: Mapping[str, Any]) -> None:
+    """rule.json: the networks' configuration, the meta-parameters found and how they were chosen.
+
+    The formula and the edge classes of the networks are written beside, for who reads the file.
+    """
     network = config.network.build(config.task.spec).network
     run.write_json(
         "rule.json",
@@ -474,6 +506,8 @@ def write_rule(run: Run, config: TrainConfig, theta: Theta) -> None:
             "version": RULE_VERSION,
             "task": task_name(config.task),
             "formula": network.formula(theta).split("\n"),
+            "chosen": chosen,
+            "edge_classes": network.edge_classes,
             "network": runs.to_dict(config.network),
             "theta": parameters.theta_to_json(theta),
         },
@@ -501,7 +535,7 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
     for name in ("network", "theta"):
         if name not in data:
             raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
-    network = _network(data["network"], "network")
+    network = runs.from_dict(data["network"], config_types(), "network", NetworkConfig)
     try:
         return network, parameters.theta_from_json(data["theta"])
     except (TypeError, ValueError) as error:

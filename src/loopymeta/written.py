@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import numbers
 import re
 from collections.abc import Callable
 from typing import Any
@@ -260,7 +261,7 @@ class Written(Rule):
         for name, value in self.parameters:
             if name in known or name in _FUNCTIONS:
                 raise ValueError(f"parameter {name!r} has the name of a synapse field or function")
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
+            if isinstance(value, bool) or not isinstance(value, numbers.Real):
                 raise TypeError(f"parameter {name} must be a number, got {value!r}")
             if not math.isfinite(value):
                 raise ValueError(f"parameter {name} must be finite, got {value}")
