@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import graph_of, some_fast
-from test_rules import CASES
+from test_rules import CASES, supplied
 
 from loopymeta import data, rules, testing
 from loopymeta.graph import Graph, make_graphs
-from loopymeta.lifetime import FixedTicks, Lifetime, Plastic, encode, live, symbol_loss
+from loopymeta.lifetime import FixedTicks, Learner, Lifetime, Plastic, encode, live, symbol_loss
 from loopymeta.network import Innate, LoopyNetwork, Teaching
+from loopymeta.parameters import Space
 from loopymeta.tasks import TASKS, Delay, Memorize, Names, Text
 from loopymeta.tasks.base import FREEZE, Episode, Spec, masked_mean
 
@@ -139,6 +141,9 @@ class Table:
     def init_theta(self, key=None):
         return ()
 
+    def space(self):
+        return ()
+
     def init(self, key, theta):
         return {"last": jnp.zeros(4), "count": jnp.zeros(())}
 
@@ -255,7 +260,7 @@ LANES = {
     "shared": {},
     "noisy": {"noise": 0.2, "rule": rules.MLP(hidden=2, fields=("pre", "noise", "post"))},
     "per_class": {"sharing": "per_class", "output_rule": rules.Delta()},
-    "per_synapse": {"sharing": "per_synapse"},
+    "per_synapse": {"sharing": "per_synapse", "num_graphs": 1},
     "kolen_pollack": {"feedback": "kolen_pollack", "num_memory": 2, "memory_rule": None},
     "random": {
         "feedback": "random",
@@ -266,7 +271,12 @@ LANES = {
     "returning": {"feedback": "returning", "rule": rules.MLP(hidden=2)},
     "target": {"teaching": "target", "rule": rules.HPCA()},
     "prediction": {"teaching": "prediction", "rule": rules.ShiftedHPCA()},
-    "reward": {"teaching": "reward", "rule": rules.NodePerturbation(), "activation": "softmax"},
+    "reward": {
+        "teaching": "reward",
+        "rule": rules.NodePerturbation(),
+        "activation": "softmax",
+        "noise": 0.1,
+    },
     "shuffled": {"control": "shuffled", "output_rule": rules.Normalised(rules.Delta())},
 }
 
@@ -334,6 +344,25 @@ def test_live_is_one_lifetime():
     assert float(metrics["loss"]) == pytest.approx(
         float(Lifetime(learner, TASK)(learner.init_theta(), jax.random.key(3))[0]), rel=1e-5
     )
+
+
+@pytest.mark.parametrize("learner", [plastic(), Table()], ids=lambda x: type(x).__name__)
+def test_learners_say_where_they_may_be_searched(learner):
+    assert isinstance(learner, Learner)
+    life = Lifetime(learner, TASK)
+    is_space = lambda x: isinstance(x, Space)  # noqa: E731
+    spaces = jax.tree.structure(life.space(), is_leaf=is_space)
+    assert spaces == jax.tree.structure(life.init_theta())
+    parts = {name: getattr(learner, name) for name in ("init_theta", "init", "step")}
+    assert not isinstance(types.SimpleNamespace(**parts), Learner)
+
+
+def test_numbers_of_every_synapse_are_of_one_graph():
+    with pytest.raises(ValueError, match="the 2 graphs differ: use num_graphs=1"):
+        plastic(sharing="per_synapse")
+    plastic(sharing="per_synapse", num_graphs=1)
+    learner = plastic(sharing="per_synapse", degree=7)  # all that there are: the graphs are equal
+    assert len(learner.graphs.senders) == 2
 
 
 def test_lifetimes_refuse_what_cannot_be():
@@ -417,6 +446,7 @@ def test_gradients_exist_at_zero_weights(name):
         "num_memory": 2,
         "memory_rule": None,
     }
+    net |= supplied(CASES[name])
     life = Lifetime(plastic(CASES[name], task=task, hidden=4, degree=2, **net), task)
     theta = life.init_theta()
     theta["innate"] = {k: v * 0 if k.endswith("gain") else v for k, v in theta["innate"].items()}

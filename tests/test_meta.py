@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import NamedTuple
 
 import jax
@@ -171,6 +172,10 @@ def test_problems_search_what_is_free():
         dataclasses.replace(problem, frozen=("innate", "rule")).center()
     with pytest.raises(ValueError, match="num_lifetimes"):
         dataclasses.replace(problem, num_lifetimes=0)
+    for value, said in ((np.nan, "finite"), (np.inf, "finite"), (-0.1, "not be negative")):
+        bad = theta | {"rule": theta["rule"] | {"eta": value}}
+        with pytest.raises(ValueError, match=rf"theta\['rule'\]\['eta'\] must.*{said}"):
+            dataclasses.replace(problem, theta=bad)
 
 
 # --- elites --------------------------------------------------------------------------------------
@@ -300,6 +305,12 @@ def test_evolution_refuses_what_cannot_be():
         Persistent(lifetime_problem(), window=5)
     with pytest.raises(TypeError, match="Lifetime"):
         Persistent(problem)
+    life = Lifetime(Leaky(), Level(), objective="loss_late")
+    with pytest.raises(ValueError, match="objective must be 'loss', got 'loss_late'"):
+        Persistent(Problem(life, life.init_theta(), life.space()), window=2)
+    for make in (AntitheticES, Persistent):
+        with pytest.raises(ValueError, match="population_size must be even.*got 5"):
+            make(lifetime_problem(), population_size=5)
 
 
 # --- gradients -----------------------------------------------------------------------------------
@@ -348,6 +359,33 @@ def test_the_gradient_is_the_mean_over_lifetimes_that_have_one():
     np.testing.assert_allclose(
         gradient, 0.5 * whole.mean(), rtol=1e-5
     )  # 0.5: the coordinate's scale
+
+
+def test_gradients_are_taken_through_a_chunk_of_lifetimes_at_a_time():
+    keys, found = jax.random.split(jax.random.key(1), 5), []
+    for chunk in (None, 2, 9):
+        loop = Gradient(quadratic(chunk=chunk))
+        estimate = lambda keys, loop=loop: loop.estimate(  # noqa: E731
+            jax.random.key(0), loop.problem.center(), keys
+        )[0]
+        found.append(jax.jit(estimate)(keys))
+        loops = re.findall(r"scan\[.*?length=(\d+)", str(jax.make_jaxpr(estimate)(keys)), re.DOTALL)
+        assert loops[:1] == ["2" if chunk == 2 else "1"]  # five are two, two and the one left
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-6)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-6)
+
+
+def test_antithetic_reports_the_points_that_it_lived():
+    def fragile(theta, key):
+        loss = ((theta["x"] - TARGET) ** 2).sum()
+        return jnp.where(theta["x"][0] > 0.1, jnp.nan, loss), {}
+
+    loop = AntitheticES(quadratic(fragile, num_lifetimes=1), population_size=16, sigma=0.5)
+    _, rows = search(loop, 1)
+    assert 0 < int(rows["nonfinite"][0]) < 16  # the center, at 0, is finite
+    assert float(rows["loss_min"][0]) < float(rows["loss"][0])
+    assert float(rows["loss_min"][0]) < float(rows["loss_median"][0])
+    assert float(rows["loss_median"][0]) != float(rows["loss"][0])
 
 
 def test_gradient_reduces_the_loss_of_lifetimes():

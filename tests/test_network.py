@@ -12,7 +12,7 @@ import pytest
 from conftest import graph_of, live, run, small, some_fast, stream
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_rules import CASES
+from test_rules import CASES, supplied
 
 from loopymeta import rules
 from loopymeta._wiring import HIDDEN, OUTPUT, Bundles, Layout
@@ -281,7 +281,7 @@ def both_layouts(rule, ticks=50, **options):
     """(predictions, weights) of the dense and of the sparse layout."""
     results = []
     for layout in ("dense", "sparse"):
-        net, graph = small(rule, layout=layout, **({"innate": LEAKY} | options))
+        net, graph = small(rule, layout=layout, **({"innate": LEAKY} | supplied(rule) | options))
         assert {each.dense for each in net.layouts} == {layout == "dense"}
         theta = spread(net, net.init_theta())
         results.append(live(net, graph, ticks=ticks, theta=theta, reward=0.5)[1:])
@@ -412,7 +412,8 @@ def allowed(net, graph, rule):
 @functools.cache
 def lived_state(rule, **choices):
     """A network in the middle of its life."""
-    net, graph = small(rule, layout="sparse", feedback="random", innate=LEAKY, **choices)
+    choices = {"feedback": "random", "innate": LEAKY} | supplied(rule) | choices
+    net, graph = small(rule, layout="sparse", **choices)
     return net, graph, net.init_theta(), live(net, graph, ticks=3, reward=0.5)[0]
 
 
@@ -541,6 +542,38 @@ def test_frozen_is_zero_is_no_rule_exactly():
     assert jnp.abs(controlled("none")[2][-1] - frozen[2][-1]).max() > 0.1
 
 
+@dataclasses.dataclass(frozen=True)
+class Bursting(rules.Rule):
+    """Changes without bound, or without a number."""
+
+    change: float = np.inf
+
+    def update(self, theta, trace, synapse):
+        return jnp.full_like(synapse.weight, self.change), trace
+
+
+@pytest.mark.parametrize("change", [np.inf, np.nan])
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_nothing_gets_through_to_frozen_weights(change, layout):
+    """Neither in the frozen control nor where the weights freeze in mid-life."""
+    options = {"layout": layout, "feedback": "kolen_pollack"}
+    weights = live(*small(Bursting(change), control="frozen", **options), ticks=3)[2]
+    zero = live(*small(Bursting(change), control="zero", **options), ticks=3)[2]
+    np.testing.assert_array_equal(weights, zero)
+    net, graph = small(Bursting(change), **options)
+    state = net.init(jax.random.key(0), graph)
+    stimulus, target = jnp.ones(3), jnp.array([1.0, 0.0])
+    for plastic in (1.0, 0.0):
+        teaching = Teaching(target, plastic=plastic)
+        after, _ = net.step(net.init_theta(), graph, state, stimulus, teaching)
+        for old, new in zip(
+            jax.tree.leaves((state.weight, state.feedback)),
+            jax.tree.leaves((after.weight, after.feedback)),
+            strict=True,
+        ):
+            assert (old == new).all() == (plastic == 0 or not old.size)
+
+
 @pytest.mark.parametrize(
     "name",
     some_fast(["oja", "rflo relayed", "delta", "running_scale", "fast_slow"], ["rflo relayed"]),
@@ -585,6 +618,28 @@ def test_shuffled_changes_move_among_a_bundles_edges():
     for part in (slice(first, second), slice(second, third)):
         np.testing.assert_allclose(np.sort(own[part]), np.sort(given[part]), atol=1e-6)
         assert np.abs(own[part] - given[part]).max() > 1e-3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_changes_all_come_from_another_edge(seed):
+    net, graph = small(rules.Hebb(), hidden=2, degree=1, control="shuffled")
+    for num, partner in zip(
+        net.num_edges, net.wire(graph, jax.random.key(seed)).permutation, strict=True
+    ):
+        assert sorted(partner.tolist()) == list(range(num))
+        assert (np.asarray(partner) != np.arange(num)).all()
+
+
+def test_an_edge_without_another_gets_no_shuffled_change():
+    graph = graph_of([(0, 1), (1, 2), (0, 2)], 3)
+    sizes = {"num_inputs": 1, "num_hidden": 1, "num_outputs": 1, "bias": False}
+    net = LoopyNetwork.for_graph(
+        graph, rules.ABCD(eta=1.0, a=0.0, d=1.0), control="shuffled", loss="squared_error", **sizes
+    )
+    state = net.init(jax.random.key(0), graph)
+    after, _ = net.step(net.init_theta(), graph, state, jnp.ones(1), Teaching(jnp.ones(1)))
+    moved = net.edge_values(graph, after.weight) - net.edge_values(graph, state.weight)
+    np.testing.assert_allclose(moved, [0, 1, 1], rtol=1e-6)
 
 
 # --- feedback ------------------------------------------------------------------------------------
@@ -849,6 +904,16 @@ def test_owners_own_their_synapses(sharing, layout):
     np.testing.assert_allclose(changes_of_first_tick(net, graph, theta), owner + 1, rtol=1e-5)
 
 
+def test_parts_of_theta_are_born_apart():
+    mlp = rules.MLP(hidden=2)
+    theta = small(mlp, output_rule=mlp, memory_rule=mlp)[0].init_theta(jax.random.key(1))
+    born = [np.asarray(theta[part]["inner"]) for part in ("rule", "output_rule", "memory_rule")]
+    for a, b in ((0, 1), (0, 2), (1, 2)):
+        assert np.abs(born[a] - born[b]).min() > 0
+    alone = small(mlp)[0].init_theta(jax.random.key(1))  # its luck does not hang on the others
+    np.testing.assert_array_equal(alone["rule"]["inner"], born[0])
+
+
 def test_same_owners_are_shared():
     results = []
     for sharing in ("shared", "per_class", "per_node_type", "per_synapse"):
@@ -878,6 +943,38 @@ def test_same_owners_are_shared():
 def test_networks_refuse_what_cannot_be(options, said):
     with pytest.raises(ValueError, match=said):
         small(rules.Hebb(), **options)
+
+
+@pytest.mark.parametrize(
+    "rule, teaching, noise, said",
+    [
+        (rules.ThreeFactor(), "error", 0.0, r"rule \(ThreeFactor\) needs a reward: set teaching"),
+        (rules.ThreeFactor(), "target", 0.0, "not 'target'"),
+        (rules.ThreeFactor(), "none", 0.0, "needs a reward"),
+        (rules.ThreeFactor(), "reward", 0.0, ""),
+        (rules.ThreeFactor(), "prediction", 0.0, ""),
+        (rules.NodePerturbation(), "reward", 0.0, "needs noise on the drives: set noise"),
+        (rules.NodePerturbation(), "error", 0.1, "needs a reward"),
+        (rules.NodePerturbation(), "error", 0.0, "needs a reward: .*; and noise on the drives"),
+        (rules.NodePerturbation(), "reward", 0.1, ""),
+        (rules.Bounded(rules.ThreeFactor()), "error", 0.0, r"Bounded\) needs a reward"),
+        (rules.DifferentiablePlasticity(modulated=True), "error", 0.0, "needs a reward"),
+        (rules.DifferentiablePlasticity(), "error", 0.0, ""),
+        (CASES["general, all"], "error", 0.0, ""),
+    ],
+)
+def test_rules_get_what_they_need_or_are_refused(rule, teaching, noise, said):
+    choices = {"teaching": teaching, "noise": noise}
+    if not said:
+        small(rule, **choices)
+        return
+    with pytest.raises(ValueError, match=said):
+        small(rule, **choices)
+    small(rules.Oja(), memory_rule=rule, **choices)  # there is no memory node
+    for control in ("frozen", "zero"):  # under which it is to do nothing
+        small(rule, control=control, **choices)
+    with pytest.raises(ValueError, match=f"output_{said}" if said.startswith("rule") else said):
+        small(rules.Oja(), output_rule=rule, **choices)
 
 
 def test_networks_refuse_graphs_that_do_not_fit():
@@ -935,3 +1032,12 @@ def test_rates_scale_with_fan_in():
     np.testing.assert_allclose(after[0], after[1], rtol=1e-5)
     assert np.abs(after[0] - after[2]).max() > 1e-3
     assert "fan-in of 12" in scaled.formula() and "fan-in" not in net.formula()
+
+
+def test_rates_need_an_eta_to_scale():
+    for rule in (rules.STDP(), rules.MLP(), rules.Decayed(rules.STDP())):
+        with pytest.raises(ValueError, match="no rule of this network has one.*got 12"):
+            small(rule, rate_fan_in=12.0)
+        small(rule, rate_fan_in=12.0, output_rule=rules.Delta())
+    for rule in (rules.Decayed(rules.Oja()), rules.Zero()):  # the latter has no rate at all
+        small(rule, rate_fan_in=12.0)

@@ -16,6 +16,7 @@ from loopymeta import rules
 from loopymeta.parameters import (
     Space,
     check_theta,
+    check_values,
     fraction,
     from_search,
     parameter_fields,
@@ -24,10 +25,17 @@ from loopymeta.parameters import (
     spaces,
     theta_from_json,
     theta_to_json,
+    time_constant,
     to_search,
 )
 
-SPACES = [Space("log"), Space("log", 2.0), Space("logit", 0.5), Space("linear", 0.3)]
+SPACES = [
+    Space("log"),
+    Space("log", 2.0),
+    Space("time"),
+    Space("logit", 0.5),
+    Space("linear", 0.3),
+]
 
 
 @pytest.mark.parametrize("space", SPACES, ids=str)
@@ -37,10 +45,12 @@ def test_search_coordinates_there_and_back(space, coordinate):
     back = space.to_search(value)
     limit = 12 if space.kind == "logit" else np.inf  # 1 - 1e-6 and beyond is 1 in float32
     if abs(coordinate * space.scale) < limit:
-        # a logit near 8 * 0.5 leaves 1 - value = 0.018, known to eps
+        # a logit near 8 * 0.5 leaves 1 - value = 0.018, a time near -8 value - 1 = 3e-4: to eps
         assert float(back) == pytest.approx(coordinate, abs=1e-3)
     if space.kind == "log":
         assert value > 0
+    if space.kind == "time":
+        assert value > 1
     if space.kind == "logit":
         assert 0 < value < 1
 
@@ -48,6 +58,7 @@ def test_search_coordinates_there_and_back(space, coordinate):
 def test_natural_values_there_and_back():
     for space, values in (
         (Space("log", 2.0), [1e-8, 1e-3, 1.0, 1e4]),
+        (Space("time"), [1.5, 2.0, 20.0, 1e4]),
         (Space("logit"), [1e-4, 0.1, 0.5, 0.999]),
         (Space("linear", 0.3), [-5.0, 0.0, 2.0]),
     ):
@@ -68,13 +79,17 @@ def test_extremes_stay_finite():
         assert np.isfinite(far).all()
         slope = jax.grad(lambda x, space=space: space.from_search(x))(1e6)
         assert np.isfinite(slope)
-    assert np.isfinite(Space("log").to_search(0.0)) and np.isfinite(Space("logit").to_search(1.0))
+    for kind, end in (("log", 0.0), ("time", 1.0), ("logit", 1.0)):
+        assert np.isfinite(Space(kind).to_search(end))
 
 
 def test_ends_of_a_space_are_fixed():
     assert Space("log").fixed(0.0) and not Space("log").fixed(1e-9)
     assert Space("logit").fixed(1) and Space("logit").fixed(0) and not Space("logit").fixed(0.5)
+    assert Space("time").fixed(1.0) and not Space("time").fixed(1.001)
     assert not Space("linear").fixed(0.0)
+    with pytest.raises(ValueError, match="Did you mean 'logit'"):
+        Space("logits")
 
 
 def test_trees_there_and_back():
@@ -93,22 +108,27 @@ def test_fields_are_declared_once():
         speed: float = rate(0.5, "how fast")
         part: float = fraction(0.25, "how much", scale=2.0)
         shift: float = real(-1.0, "where", scale=0.1)
+        wait: float = time_constant(1.0, "how long")
         plain: int = 3
 
-    assert list(parameter_fields(Own())) == ["speed", "part", "shift"]
+    assert list(parameter_fields(Own())) == ["speed", "part", "shift", "wait"]
     assert spaces(Own()) == {
         "speed": Space("log"),
         "part": Space("logit", 2.0),
         "shift": Space("linear", 0.1),
+        "wait": Space("time"),
     }
     assert {k: float(v) for k, v in Own(speed=2.0).init().items()} == {
         "speed": 2.0,
         "part": 0.25,
         "shift": -1.0,
+        "wait": 1.0,
     }
     assert parameter_fields(Own())["speed"].metadata["help"] == "how fast"
     with pytest.raises(ValueError, match=r"Own\.part must lie between 0 and 1, got 2"):
         Own(part=2.0)
+    with pytest.raises(ValueError, match=r"Own\.wait must be at least 1, got 0.9"):
+        Own(wait=0.9)
     with pytest.raises(ValueError, match=r"Own\.shift must be finite"):
         Own(shift=float("inf"))
     with pytest.raises(TypeError, match=r"Own\.speed must be a number, got '1'"):
@@ -145,6 +165,29 @@ def test_a_bad_theta_is_refused_by_name(change, error, said):
     change(theta)
     with pytest.raises(error, match=said):
         check_theta(theta, TEMPLATE)
+
+
+def test_a_theta_outside_its_space_is_refused_by_name():
+    space = {
+        "eta": Space("log"),
+        "fade": Space("logit"),
+        "tau": Space("time"),
+        "a": Space("linear"),
+    }
+    ends = {"eta": 0.0, "fade": jnp.array([0.0, 1.0]), "tau": 1.0, "a": -3.0}
+    check_values(ends, space)
+    template = jax.tree.map(lambda x: jnp.ones(jnp.shape(x)), ends)
+    check_theta(ends, template, space=space)
+    for name, value, said in (
+        ("eta", -0.1, "not be negative"),
+        ("fade", jnp.array([0.5, 1.5]), "lie between 0 and 1"),
+        ("tau", 0.5, "be at least 1"),
+        ("a", np.nan, "be finite"),
+    ):
+        for check in (check_values, lambda t, s: check_theta(t, template, space=s)):
+            with pytest.raises(ValueError, match=rf"theta\['{name}'\] must {said}"):
+                check(ends | {name: value}, space)
+    check_theta(ends | {"eta": -0.1}, template)  # without a space any number will do
 
 
 def test_a_good_theta_comes_back_as_arrays():

@@ -14,11 +14,11 @@ from matplotlib.figure import Figure
 
 from loopymeta import graph as graphs
 from loopymeta import plots, rules, runs
-from loopymeta.config import NetworkConfig
+from loopymeta.config import NetworkConfig, TrainConfig
 from loopymeta.graph import make_graph, make_graphs
 from loopymeta.hebbian import GeneralHebbian, polynomial_terms
 from loopymeta.lifetime import Lifetime, Plastic
-from loopymeta.network import EDGE_CLASSES, LoopyNetwork
+from loopymeta.network import EDGE_CLASSES, Innate, LoopyNetwork
 from loopymeta.parameters import theta_to_json
 from loopymeta.runs import Run, RunError
 from loopymeta.tasks import Memorize
@@ -620,17 +620,9 @@ def test_graph_refuses():
 # --- a run folder --------------------------------------------------------------------------------
 
 
-@dataclasses.dataclass(frozen=True)
-class Config:
-    task: Memorize
-    train_task: Memorize
-    network: dict
-    objective: str = "loss"
-
-
 def a_run(folder) -> Run:
     task = Memorize(length=3, alphabet=4, presentations=3)
-    return Run.create(folder, Config(task, task, {}), name="run")
+    return Run.create(folder, TrainConfig(task, task), name="run")
 
 
 def write_rule(run: Run, network: NetworkConfig, classes=EDGE_CLASSES, **theta) -> None:
@@ -651,6 +643,7 @@ def test_training_figures_of_a_whole_run(tmp_path):
         NetworkConfig(sharing="per_class", num_hidden=8, rule=rule, output_rule=output_rule),
         rule=owned(rule, 5),
         output_rule=owned(output_rule, 5),
+        innate=Innate().init(),
     )
     result = {name: {"loss": entry(1.0), **metrics} for name, metrics in RECALLED.items()}
     about = {"task": "memorize", "chance": 0.25, "floor": 0.3, "ceiling": [0.125, 0.93, 1.0]}
@@ -663,6 +656,8 @@ def test_training_figures_of_a_whole_run(tmp_path):
         "rule.png",
         "recall_by_presentation.png",
         "ladder.png",
+        "lifetime.png",
+        "graph.png",
     ]
     assert all(path.parent == run.figures and path.stat().st_size > 5000 for path in paths)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import jax
 import jax.numpy as jnp
@@ -48,6 +49,12 @@ CASES = {name: default(name) for name in (*RULES, *WRAPPERS)} | {
         "a * tanh(pre) / weight - max(pre, noise) * reconstruction * energy^2 + reward", a=0.01
     ),
 }
+
+
+def supplied(rule: Rule) -> dict:
+    """Choices of a network that gives a rule what it needs."""
+    choices = {"reward": {"teaching": "reward"}, "noise": {"noise": 0.1}}
+    return {name: value for need in rule.needs for name, value in choices[need].items()}
 
 
 def final_classes(of: type = Rule):
@@ -135,6 +142,8 @@ def test_rules_refuse_what_cannot_be():
         lambda: rules.Normalised(order=3),
         lambda: rules.Bounded(form="other"),
         lambda: rules.DifferentiablePlasticity(form="other"),
+        lambda: rules.RunningScale(beta1=1.0),
+        lambda: rules.RunningScale(beta2=1.0),
     ):
         with pytest.raises(ValueError):
             make()
@@ -147,6 +156,53 @@ def test_rules_refuse_what_cannot_be():
             make()
     with pytest.raises(ValueError, match="Did you mean 'weight'"):
         synapse(wieght=1.0)
+
+
+@pytest.mark.parametrize(
+    "cls", [rules.Covariance, rules.BCM, rules.STDP, rules.NodePerturbation, rules.Homeostatic,
+            hebbian.GeneralHebbian], ids=lambda cls: cls.__name__,
+)  # fmt: skip
+def test_means_move_no_further_than_to_the_value(cls):
+    """A time constant below a tick would overshoot, and below half a tick blow up."""
+    names = [field.name for field in dataclasses.fields(cls) if "tau" in field.name]
+    assert names
+    for name in names:
+        with pytest.raises(ValueError, match=rf"{name} must be at least 1, got 0\.5"):
+            cls(**{name: 0.5})
+        space = cls().space()[name]
+        assert space.from_search(jnp.asarray(-100.0)) >= 1
+        assert getattr(cls(**{name: 1.0}), name) == 1 and space.fixed(1.0)
+
+
+def test_wrappers_need_and_use_what_is_in_them():
+    inner = rules.NodePerturbation()
+    assert inner.needs == {"reward", "noise"}
+    assert rules.Bounded(rules.RunningScale(inner)).needs == inner.needs
+    assert rules.Normalised(rules.Delta()).uses == {"norm", "energy"}
+    assert rules.DifferentiablePlasticity(modulated=True).needs == {"reward"}
+    assert not rules.DifferentiablePlasticity().needs and not rules.RFLO().needs
+    assert hebbian.GeneralHebbian(("pre reward", "reward^2 post")).needs == {"reward"}
+    assert not hebbian.GeneralHebbian(("pre reward", "post")).needs
+
+
+def test_wrappers_refuse_a_field_in_two_forms():
+    two = rules.Normalised(rules.Oja())
+    assert rules.Normalised(two).uses == {"norm"}
+    with pytest.raises(ValueError, match="norm and norm1 fill the same field.*this Normalised"):
+        rules.Normalised(two, order=1)
+    with pytest.raises(ValueError, match="norm and norm1"):
+        rules.Normalised(rules.Bounded(two), order=1)
+
+    @dataclasses.dataclass(frozen=True)
+    class Predictive(rules.Wrapper):
+        @property
+        def uses(self):
+            return super().uses | {"shifted"}
+
+    assert Predictive(rules.ShiftedHPCA()).uses == {"shifted"}
+    for other in (rules.HPCA(), rules.HPCA(order="subspace")):
+        with pytest.raises(ValueError, match="and s.* fill the same field"):
+            Predictive(other)
 
 
 # --- by hand -------------------------------------------------------------------------------------
@@ -328,6 +384,51 @@ def test_formulas_of_rules_without_memory_are_their_code(rule):
     )
 
 
+MEMORIES = [  # rule, traces that the change reads as they are after the tick
+    (rules.Covariance(eta=0.5, tau=4.0), ()),
+    (rules.BCM(eta=0.5, tau=4.0), ()),
+    (rules.ShiftedHPCA(eta=0.5), ()),
+    (rules.STDP(a_plus=0.5, a_minus=0.25, tau_plus=4.0, tau_minus=2.0), ()),
+    (rules.ThreeFactor(eta=0.5, decay=0.75), ("eligibility",)),
+    (rules.NodePerturbation(eta=0.5, tau=4.0, reward_tau=2.0), ()),
+    (rules.RFLO(eta=0.5), ("eligibility",)),
+    (rules.EProp(eta=0.5, kappa=0.25, beta=-0.5, rho=0.75), ("filtered",)),
+    (rules.DifferentiablePlasticity(alpha=2.0, eta=0.25), ()),
+    (rules.DifferentiablePlasticity(alpha=2.0, eta=0.25, form="oja", modulated=True), ()),
+    (rules.FastSlow(rules.Oja(eta=0.5), fast_gain=0.5, slow_gain=0.25, decay=0.125), ()),
+    (rules.Homeostatic(rules.Oja(eta=0.5), gain=0.5, target=0.25, tau=4.0), ("activity",)),
+    (rules.Decayed(rules.HPCA(eta=0.5), decay=0.25), ()),
+]
+
+
+@pytest.mark.parametrize("rule, fresh", MEMORIES, ids=lambda x: type(x).__name__)
+def test_formulas_of_rules_with_memory_are_their_code(rule, fresh):
+    """Line by line: ``=`` names a number of this tick, ``<-`` what a trace is after it."""
+    *keys, key = jax.random.split(jax.random.key(4), 9)
+    view = testing.random_synapses(key, (20,))
+    own = [name for name in rule.init_trace() if name != "rule"]
+    trace = {name: jax.random.normal(k, (20,)) for name, k in zip(own, keys, strict=False)}
+    inside = {"rule": ()} if isinstance(rule, rules.Wrapper) else {}
+    theta = jax.tree.map(lambda x: x[..., None], rule.init())
+    change, after = rule.update(theta, trace | inside, view)
+
+    lines = [re.match(r"(\w+) (=|<-) (.*)", line).groups() for line in rule.formula().split("\n")]
+    first, *rest = sorted(lines, key=lambda line: line[0] != "inner")
+    *rest, last = sorted([first, *rest], key=lambda line: line[0] == "change")
+    seen = {name: getattr(view, name) for name in written.FIELDS} | trace
+    seen |= {name: view.modulator[k] for name, k in written.MODULATORS.items()}
+    now = {}
+    for name, sign, text in rest:
+        now[name] = written.evaluate(written.parse(text), seen | now)
+        assert (sign == "<-") == (name in own)
+    named = {name: now[name] for name, sign, _ in rest if sign == "=" or name in fresh}
+    assert {name for name, sign, _ in rest if sign == "<-"} == set(own)
+    expected = written.evaluate(written.parse(last[2]), seen | named)
+    np.testing.assert_allclose(change, expected, rtol=1e-4, atol=1e-6)
+    for name in own:
+        np.testing.assert_allclose(after[name], now[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
 # --- theorems, through a network -----------------------------------------------------------------
 
 
@@ -337,10 +438,10 @@ def feature_net(rule, num_inputs: int, num_hidden: int, **choices):
     hidden = range(num_inputs, output)
     edges = [(i, h) for i in range(num_inputs) for h in hidden] + [(h, output) for h in hidden]
     graph = graph_of(edges, output + 1)
-    choices = {"activation": "linear", "output_rule": rules.Zero()} | choices
+    choices = {"activation": "linear", "output_rule": rules.Zero(), "teaching": "none"} | choices
     net = LoopyNetwork.for_graph(
         graph, rule, num_inputs=num_inputs, num_hidden=num_hidden, num_outputs=1, bias=False,
-        loss="squared_error", teaching="none", feedback="none", **choices,
+        loss="squared_error", feedback="none", **choices,
     )  # fmt: skip
     return net, graph
 
@@ -456,8 +557,7 @@ def test_nlms_removes_the_whole_error_in_one_step():
 def test_node_perturbation_follows_the_reward():
     """One linear node, most reward at y = 1: chance deviations and a reward find y = 1."""
     rule = rules.NodePerturbation(eta=0.3, tau=3.0, reward_tau=10.0)
-    net, graph = feature_net(rule, 1, 1, noise=0.5)
-    net = dataclasses.replace(net, teaching="reward")
+    net, graph = feature_net(rule, 1, 1, noise=0.5, teaching="reward")
     theta = net.init_theta()
     theta["innate"]["input_gain"] = jnp.asarray(0.0)
     wiring = net.wire(graph)

@@ -478,6 +478,7 @@ def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, 
 def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, Any]:
     """(networks, theta or None, task) of what was named."""
     from loopymeta import training
+    from loopymeta.network import has_rate
 
     if os.path.exists(rule):
         network, theta = training.read_rule(rule)
@@ -489,6 +490,13 @@ def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, 
         raise ValueError("--task must say on which task to report a rule by name")
     default = recipes.recipe(name)
     network = dataclasses.replace(default.network, rule=named, output_rule=None)
+    # What the rule does nothing without, and what it has no use for.
+    if "reward" in named.needs:
+        network = dataclasses.replace(network, teaching="reward")
+    if "noise" in named.needs:
+        network = dataclasses.replace(network, noise=0.1)
+    if not has_rate(named):
+        network = dataclasses.replace(network, rate_fan_in=None)
     return network, None, default.task
 
 

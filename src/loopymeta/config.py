@@ -332,8 +332,10 @@ class TrainConfig(Generic[T]):
         if task is None and self.train_hidden is not None:
             network = dataclasses.replace(network, num_hidden=self.train_hidden)
         task = cast(Any, self.train_task if task is None else task)
+        # Numbers of single synapses are for the graph that they were found on.
+        same = training or network.sharing == "per_synapse"
         return Lifetime(
-            network.build(task.spec, seed=self.seed if training else self.seed + 1_000_003),
+            network.build(task.spec, seed=self.seed if same else self.seed + 1_000_003),
             task,
             objective=self.objective if training and not given else "loss",
             segment=self.outer.segment if training else 0,

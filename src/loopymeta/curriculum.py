@@ -48,7 +48,9 @@ def longest_sequence(
         task = Memorize(length=length, alphabet=alphabet, presentations=presentations + 1)
         plastic = network.build(task.spec, seed + 3_000_017)
         template = plastic.init_theta()
-        checked = template if theta is None else parameters.check_theta(theta, template)
+        checked = template
+        if theta is not None:
+            checked = parameters.check_theta(theta, template, space=plastic.space())
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1 << 21), length)
         figures = figures_of(Lifetime(plastic, task), checked, jax.random.split(key, lifetimes))
         found = float(figures["recall_by_presentation"]["mean"][presentations])

@@ -14,7 +14,7 @@ from typing import Any
 
 from loopymeta import _validate, rules
 from loopymeta._jax import jnp
-from loopymeta.parameters import Space, Theta, defaults, fraction, rate, spaces
+from loopymeta.parameters import Space, Theta, defaults, fraction, spaces, time_constant
 from loopymeta.rules import REWARD, Rule, number_text
 
 TRACES = ("pre_mean", "post_mean", "threshold", "hebbian", "filtered", "post_before")
@@ -106,7 +106,7 @@ class GeneralHebbian(Rule):
     start: tuple[float, ...] = (0.0,)
     scale: float = 0.01
     order: str = "all"
-    tau: float = rate(20.0, "time constant of the means and the threshold, in ticks")
+    tau: float = time_constant(20.0, "time constant of the means and the threshold, in ticks")
     decay: float = fraction(0.9, "what is left of the Hebbian eligibility after a tick")
 
     def __post_init__(self):
@@ -137,6 +137,11 @@ class GeneralHebbian(Rule):
         if "reconstruction" in self.factors:
             needed |= {"reconstruction" if self.order == "all" else "sanger"}
         return needed
+
+    @property
+    def needs(self):
+        rewarded = all("reward" in parse_term(term) for term in self.terms)
+        return frozenset({"reward"} if rewarded else ())
 
     def init(self, key=None):
         start = self.start if len(self.start) > 1 else self.start * len(self.terms)

@@ -27,10 +27,17 @@ State = Any
 
 @runtime_checkable
 class Learner(Protocol):
-    """Anything that learns online: a plastic network, an LSTM with its optimiser, a count table."""
+    """Anything that learns online: a plastic network, an LSTM with its optimiser, a count table.
+
+    What an outer loop must know of it is `init_theta` and `space`; a lifetime is `init` and `step`.
+    """
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """Its meta-parameters, in natural units; may be ()."""
+        ...
+
+    def space(self) -> Any:
+        """The `loopymeta.parameters.Space` of each leaf of theta, in a tree like theta."""
         ...
 
     def init(self, key: Array, theta: Theta) -> State:
@@ -93,11 +100,23 @@ class Plastic:
       pacing: how many ticks a symbol takes.
       reward: what a prediction earns under teaching ``reward``: 1 if the most probable symbol is
         the target, else 0.
+
+    Raises:
+      ValueError: every synapse has a theta of its own, but the graphs have other synapses.
     """
 
     network: LoopyNetwork
     graphs: Graph
     pacing: FixedTicks = FixedTicks()
+
+    def __post_init__(self) -> None:
+        if self.network.sharing == "per_synapse":
+            for ends in (self.graphs.senders, self.graphs.receivers):
+                if (ends != ends[:1]).any():
+                    raise ValueError(
+                        "sharing='per_synapse' finds numbers for the synapses of one graph, and "
+                        f"the {len(ends)} graphs differ: use num_graphs=1"
+                    )
 
     @property
     def lanes(self) -> bool:
@@ -107,6 +126,10 @@ class Plastic:
     def init_theta(self, key: Array | None = None) -> Theta:
         """The network's meta-parameters."""
         return self.network.init_theta(key)
+
+    def space(self) -> Any:
+        """The search space of each leaf of theta."""
+        return self.network.space()
 
     def init(self, key: Array, theta: Theta) -> PlasticState:
         """A newborn network on one of the graphs."""
@@ -163,8 +186,12 @@ class Lifetime:
         stacked over symbols under the metric ``record``.
 
     >>> import loopymeta as lm
-    >>> lifetime = lm.make_lifetime("memorize", rule=lm.rules.Delta(), num_hidden=32)
+    >>> task = lm.tasks.Memorize(length=4)
+    >>> network = lm.NetworkConfig(num_hidden=16, rule=lm.rules.Delta())
+    >>> lifetime = Lifetime(network.build(task.spec), task)
     >>> loss, metrics = lifetime(lifetime.init_theta(), lm.key(0))
+    >>> bool(loss == metrics["loss"])
+    True
     """
 
     learner: Learner
@@ -189,9 +216,8 @@ class Lifetime:
         return self.learner.init_theta(key)
 
     def space(self) -> Any:
-        """The search space of theta (leaves without one are searched as they are)."""
-        owner: Any = getattr(self.learner, "network", self.learner)
-        return owner.space()
+        """The search space of each leaf of theta."""
+        return self.learner.space()
 
     def start(self, theta: Theta, key: Array) -> tuple[State, Episode]:
         """A newborn and the whole of what it will live through."""

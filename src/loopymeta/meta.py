@@ -17,7 +17,7 @@ import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta.parameters import Space, Theta, from_search, to_search
+from loopymeta.parameters import Space, Theta, check_values, from_search, to_search
 
 Metrics = dict[str, Array]
 Objective = Callable[[Theta, Array], tuple[Array, Metrics]]
@@ -229,6 +229,10 @@ class Problem:
       num_lifetimes: B, lifetimes of each candidate in a generation.
       chunk: candidates at a time.
       devices: devices that share the candidates.
+
+    Raises:
+      ValueError: a number of theta is not finite or outside its space, or there is no such part of
+        theta to freeze; the message names it.
     """
 
     objective: Objective
@@ -241,6 +245,7 @@ class Problem:
 
     def __post_init__(self) -> None:
         _validate.at_least("num_lifetimes", self.num_lifetimes, 1)
+        check_values(self.theta, self.space)
         paths = set(self.paths())
         for name in self.frozen:
             if not any(path == name or path.startswith(name + ".") for path in paths):
@@ -295,15 +300,28 @@ class Problem:
         return evaluate(self.objective, thetas, keys, chunk=self.chunk, devices=self.devices)
 
 
-def _summary(losses: Array, center_loss: Array, elites: Elites, bad: Array) -> Metrics:
-    mean = jnp.where(jnp.isfinite(losses), losses, jnp.nan)
+def _spread(losses: Array, bad: Array) -> Metrics:
+    """Minimum and median of the finite ``losses``, and how many lifetimes were ``bad``."""
+    finite = jnp.where(jnp.isfinite(losses), losses, jnp.nan)
     return {
-        "loss": center_loss,
-        "loss_min": jnp.nanmin(mean),
-        "loss_median": jnp.nanmedian(mean),
-        "best": elites.mean()[jnp.argmin(elites.score())],
+        "loss_min": jnp.nanmin(finite),
+        "loss_median": jnp.nanmedian(finite),
         "nonfinite": bad.sum(),
     }
+
+
+def _summary(losses: Array, center_loss: Array, elites: Elites, bad: Array) -> Metrics:
+    best = elites.mean()[jnp.argmin(elites.score())]
+    return {"loss": center_loss, "best": best} | _spread(losses, bad)
+
+
+def _check_pairs(population_size: int) -> None:
+    """Refuses a population that is not made of pairs."""
+    _validate.at_least("population_size", population_size, 2)
+    if population_size % 2:
+        raise ValueError(
+            f"population_size must be even, since candidates come in pairs, got {population_size}"
+        )
 
 
 # --- evolution strategies ------------------------------------------------------------------------
@@ -517,7 +535,10 @@ class _Descent:
         )
 
     def estimate(self, key: Array, center: Array, keys: Array) -> tuple[Array, Metrics]:
-        """The gradient [D] at ``center`` over the lifetimes of ``keys``, and its metrics."""
+        """The gradient [D] at ``center`` over the lifetimes of ``keys``, and its metrics.
+
+        They go over those of the center's lifetimes, where they have the same names.
+        """
         raise NotImplementedError
 
     def step(self, key: Array, state: GradientState) -> tuple[GradientState, Metrics]:
@@ -551,14 +572,17 @@ class Gradient(_Descent):
     """The exact gradient through the whole lifetime, into an optax optimiser.
 
     Give the `Lifetime` a ``segment``, so that memory grows with T / segment and not with T, and
-    ``truncated=True`` to cut the gradient between segments.
+    ``truncated=True`` to cut the gradient between segments. The problem's ``chunk`` is how many
+    lifetimes a gradient is taken through at a time; its ``devices`` share the center and the
+    elites, while gradients are all taken on one.
     """
 
     def estimate(self, key, center, keys):
         def loss(point: Array, key: Array) -> Array:
             return self.problem.objective(self.problem.theta_at(point), key)[0]
 
-        gradients = jax.vmap(jax.grad(loss), in_axes=(None, 0))(center, keys)
+        chunk = min(self.problem.chunk or len(keys), len(keys))
+        gradients = jax.lax.map(lambda key: jax.grad(loss)(center, key), keys, batch_size=chunk)
         # A lifetime whose gradient is not finite says nothing; the others still do.
         good = jnp.isfinite(gradients).all(1)
         total = jnp.where(good[:, None], gradients, 0.0).sum(0)
@@ -570,7 +594,8 @@ class AntitheticES(_Descent):
     """Antithetic evolution strategy as a gradient estimator, into an optax optimiser.
 
     gradient = mean over pairs of (loss(z + sigma e) - loss(z - sigma e)) e / (2 sigma): unbiased
-    for the loss smoothed by a normal of width sigma (Salimans et al., 2017).
+    for the loss smoothed by a normal of width sigma (Salimans et al., 2017). ``population_size``,
+    two a pair, is even.
     """
 
     population_size: int = 32
@@ -578,7 +603,7 @@ class AntitheticES(_Descent):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _validate.at_least("population_size", self.population_size, 2)
+        _check_pairs(self.population_size)
         _validate.positive("sigma", self.sigma)
 
     def estimate(self, key, center, keys):
@@ -586,13 +611,13 @@ class AntitheticES(_Descent):
         noise = jax.random.normal(key, (pairs, center.size))
         steps = self.sigma * noise
         points = jnp.concatenate([center[None] + steps, center[None] - steps])
-        losses, _ = self.problem.losses(points, keys)
+        losses, metrics = self.problem.losses(points, keys)
         mean = losses.mean(1)
         difference = mean[:pairs] - mean[pairs:]
         good = jnp.isfinite(difference)
         weight = jnp.where(good, difference, 0.0) / (2 * self.sigma)
         gradient = weight @ noise / jnp.maximum(good.sum(), 1)
-        return gradient, {"lost_pairs": (~good).sum()}
+        return gradient, _spread(mean, metrics["nonfinite"]) | {"lost_pairs": (~good).sum()}
 
 
 # --- persistent evolution strategy ---------------------------------------------------------------
@@ -632,9 +657,11 @@ class Persistent:
     that never all lifetimes end together.
 
     Attributes:
-      problem: its objective must be a `Lifetime`.
+      problem: its objective must be a `Lifetime` of the objective ``loss``, the only one that is a
+        mean over windows. Its ``chunk`` and ``devices`` count for the evaluations on whole
+        lifetimes; the windows of a generation are all lived at once, on one device.
       window: symbols a generation; must divide the lifetime's length.
-      population_size: lifetimes under way, two a pair.
+      population_size: lifetimes under way, two a pair: an even number.
       sigma: standard deviation of a perturbation.
       optimizer: an optax optimiser by name.
       learning_rate: its rate.
@@ -654,11 +681,17 @@ class Persistent:
     def __post_init__(self) -> None:
         for name in ("window", "num_elites", "check_every"):
             _validate.at_least(name, getattr(self, name), 1)
-        _validate.at_least("population_size", self.population_size, 2)
+        _check_pairs(self.population_size)
         _validate.positive("sigma", self.sigma)
         optimizer(self.optimizer, self.learning_rate)
         if not hasattr(self.problem.objective, "advance"):
             raise TypeError("Persistent needs a Lifetime as its objective: it lives it in parts")
+        objective = getattr(self._life, "objective", "loss")
+        if objective != "loss":
+            raise ValueError(
+                "Persistent lowers the loss, window by window, so the objective must be 'loss', "
+                f"got {objective!r}"
+            )
         length = self._life.task.spec.length
         if length % self.window:
             raise ValueError(

@@ -21,12 +21,14 @@ from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import HIDDEN, MEMORY, OUTPUT, Bundles, Layout, Wires, ahead, behind
 from loopymeta.graph import Graph
 from loopymeta.parameters import Theta, check_parameters, defaults, fraction, rate, real, spaces
-from loopymeta.rules import NUM_MODULATORS, Rule, Synapse, Zero
+from loopymeta.rules import NEEDS, NUM_MODULATORS, Rule, Synapse, Zero
 
 TEACHING = ("error", "target", "reward", "prediction", "none")
 FEEDBACK = ("shared", "kolen_pollack", "random", "returning", "none")
 SHARING = ("shared", "per_class", "per_node_type", "per_synapse")
 CONTROLS = ("none", "frozen", "shuffled", "zero")
+REWARDING = ("reward", "prediction")
+"""The kinds of teaching that give a reward."""
 NODE_KINDS = ("input", "bias", "memory", "hidden", "output")
 EDGE_CLASSES = tuple(f"{a}-{b}" for b in NODE_KINDS[2:] for a in NODE_KINDS)
 """The edge classes of ``sharing="per_class"``, in the order of theta's leading axis."""
@@ -83,7 +85,7 @@ class Teaching(NamedTuple):
       target: [O] the target: one-hot, or the values.
       taught: 1.0 if the target is shown now, else 0.0; the target is then not looked at.
       reward: the reward, looked at where ``taught`` is 1.
-      plastic: factor of every change of weight; 0.0 freezes the weights.
+      plastic: factor of every change of weight; 0.0 freezes the weights, whatever a rule does.
     """
 
     target: Array
@@ -165,6 +167,20 @@ def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, bool, bool]:
     return memory, hidden, output
 
 
+def _cycle(key: Array, num: int) -> Array:
+    """[num] a random permutation in one cycle: from two places on, nothing stays where it is."""
+    order = jax.random.permutation(key, num)
+    return jnp.zeros_like(order).at[order].set(jnp.roll(order, -1))
+
+
+def has_rate(rule: Rule) -> bool:
+    """Whether a rule has a rate that ``rate_fan_in`` scales: an ``eta``, its own or one inside."""
+    theta = jax.eval_shape(rule.init, jax.random.key(0))
+    while "eta" not in theta and "rule" in theta:
+        theta = theta["rule"]
+    return "eta" in theta
+
+
 def _with_rate(theta: Theta, factor: Array) -> Theta:
     """A rule's theta with its outermost ``eta`` multiplied; as it is where there is none."""
     if "eta" in theta:
@@ -199,8 +215,8 @@ class LoopyNetwork:
       rate_fan_in: incoming edges for which the rules' rates are meant: the outermost ``eta`` of
         synapses onto nodes that hear n nodes of the sender's kind is multiplied by rate_fan_in / n
         (inputs: by 1, since of one-hot stimuli one speaks at a time), so that a rule found in
-        networks of one width suits those of another (Yang et al., 2022). None: rates are as they
-        are.
+        networks of one width suits those of another (Yang et al., 2022); some rule must have an
+        ``eta``. None: rates are as they are.
       num_node_types: types of hidden nodes, equal parts in node order; outputs are one more.
       orthogonal: memory nodes are born with recurrent weights as near to an orthogonal matrix as
         the graph allows, so that activity neither dies nor explodes; else with normal ones.
@@ -222,8 +238,13 @@ class LoopyNetwork:
       winners: winners of a group's competition.
       temperature: of a soft competition; 0 is winners take all.
       control: ``frozen`` (no plasticity), ``shuffled`` (each synapse gets the change of a random
-        other one), ``zero`` (the rule replaced by none), or ``none``: what it is compared with.
+        other one onto the same kind of node; where there is no other it gets none), ``zero`` (the
+        rule replaced by none), or ``none``: what it is compared with.
       layout: ``dense``, ``sparse``, or ``auto``.
+
+    Raises:
+      ValueError: a choice is unknown, a number cannot be, or a rule needs what the network does not
+        give it (see `Rule.needs`).
     """
 
     num_inputs: int
@@ -303,6 +324,33 @@ class LoopyNetwork:
                 "teaching='prediction' reads the next stimulus, so it needs as many inputs as "
                 f"outputs, got {self.num_stimuli} inputs and {self.num_outputs} outputs"
             )
+        self._check_rules()
+
+    def _check_rules(self) -> None:
+        """Refuses rules that would do nothing in this network, and no one would know."""
+        bundles = zip(self._parts, self.bundle_rules, self.num_edges, strict=True)
+        living = {part: rule for part, rule, edges in bundles if edges}
+        if self.rate_fan_in is not None:
+            plastic = [rule for rule in living.values() if not isinstance(rule, Zero)]
+            if plastic and not any(has_rate(rule) for rule in plastic):
+                raise ValueError(
+                    "rate_fan_in scales the eta of rules, and no rule of this network has one: set "
+                    f"it to None, got {self.rate_fan_in}"
+                )
+        if self.control in ("frozen", "zero"):  # under which no rule does anything
+            return
+        lacking = {}
+        if self.teaching not in REWARDING:
+            options = " or ".join(map(repr, REWARDING))
+            lacking["reward"] = f"a reward: set teaching to {options}, not {self.teaching!r}"
+        if not self.noise:
+            lacking["noise"] = "noise on the drives: set noise to more than 0"
+        for part, rule in living.items():
+            name = type(rule).__name__
+            for need in rule.needs:
+                _validate.choice(f"need of {name}", need, NEEDS)
+            if wanted := [text for need, text in lacking.items() if need in rule.needs]:
+                raise ValueError(f"{part} ({name}) needs {'; and '.join(wanted)}")
 
     @classmethod
     def for_graph(
@@ -419,8 +467,10 @@ class LoopyNetwork:
         """
         key = jax.random.key(0) if key is None else key
         theta: dict[str, Any] = {"innate": self.innate.init()}
-        for part in dict.fromkeys(self._parts):
-            born = getattr(self, part).init(key)
+        for place, part in enumerate(("memory_rule", "rule", "output_rule")):
+            if part not in self._parts:
+                continue
+            born = getattr(self, part).init(jax.random.fold_in(key, place))
             if self.sharing != "shared":
                 pairs = zip(self._parts, self._owners(), strict=True)
                 num = sum(owners for name, owners in pairs if name == part)
@@ -522,7 +572,7 @@ class LoopyNetwork:
             key = jax.random.key(0) if key is None else key
             permutation = Bundles(
                 *(
-                    jax.random.permutation(k, layout.num_edges)
+                    _cycle(k, layout.num_edges)
                     for k, layout in zip(jax.random.split(key, 3), self.layouts, strict=True)
                 )
             )
@@ -953,12 +1003,14 @@ class LoopyNetwork:
         innate = theta["innate"]
         state, hidden, at_output, modulator = self._teach_signals(wiring, state, innate, teaching)
         views = self._synapses(wiring, state, (hidden, at_output), modulator, key)
-        plastic = 0.0 if self.control == "frozen" else teaching.plastic
+        plastic = jnp.asarray(teaching.plastic)
+        off = self.control in ("frozen", "zero")
+        fewest = 2 if self.control == "shuffled" else 1
         weights, traces, changes = [], [], []
         for b, view in enumerate(views):
-            rule = Zero() if self.control == "zero" else self.bundle_rules[b]
-            layout, wires, trace = self.layouts[b], wiring.wires[b], state.trace[b]
-            if isinstance(rule, Zero) or not layout.num_edges:
+            rule, layout, wires = self.bundle_rules[b], self.layouts[b], wiring.wires[b]
+            trace = state.trace[b]
+            if off or isinstance(rule, Zero) or layout.num_edges < fewest:
                 weights.append(state.weight[b])
                 traces.append(trace)
                 changes.append(0.0)
@@ -968,7 +1020,8 @@ class LoopyNetwork:
             if self.control == "shuffled":
                 given = layout.to_edges(wires, change)[wiring.permutation[b]]
                 change = layout.from_edges(wires, given)
-            change = layout.masked(wires, change * plastic)
+            change = jnp.where(plastic > 0, change, 0.0) * plastic  # 0 times inf would be nan
+            change = layout.masked(wires, change)
             weights.append(view.weight + change)
             traces.append(
                 jax.tree.map(lambda new, old: jnp.broadcast_to(new, old.shape), new_trace, trace)
@@ -976,7 +1029,6 @@ class LoopyNetwork:
             changes.append(change)
         feedback = state.feedback
         if self.feedback == "kolen_pollack":
-            off = self.control in ("frozen", "zero")
             keep = 1.0 if off else 1 - innate["feedback_decay"] * plastic
             keep = ahead(keep, feedback)
             feedback = keep * feedback + changes[OUTPUT]

@@ -10,16 +10,26 @@ field, here, once.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 
 Theta = Any
 """A pytree of floats: the meta-parameters of a rule or a network, in natural units."""
+
+
+_INFINITY = float("inf")
+_KINDS = {
+    "log": (0.0, _INFINITY, "not be negative"),
+    "time": (1.0, _INFINITY, "be at least 1"),
+    "logit": (0.0, 1.0, "lie between 0 and 1"),
+    "linear": (-_INFINITY, _INFINITY, "be a number"),
+}
+"""The ends of each kind of space, and what a number in it must do."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,22 +37,39 @@ class Space:
     """How one meta-parameter is searched.
 
     Attributes:
-      kind: ``log`` (positive numbers: rates, time constants), ``logit`` (fractions of one) or
-        ``linear`` (any real number).
+      kind: ``log`` (positive numbers: rates), ``time`` (numbers above 1: time constants in ticks),
+        ``logit`` (fractions of one) or ``linear`` (any real number).
       scale: the size of a natural step; the searched coordinate is the transformed value over it.
     """
 
     kind: str
     scale: float = 1.0
 
+    def __post_init__(self) -> None:
+        _validate.choice("kind of space", self.kind, _KINDS)
+
     def fixed(self, value: float) -> bool:
-        """Whether a value lies at the end of its space, which no step in it leaves: 0, or 1."""
-        return (self.kind == "log" and value <= 0) or (self.kind == "logit" and value in (0, 1))
+        """Whether a value lies at an end of its space, which no step in it leaves: 0, or 1."""
+        low, high, _ = _KINDS[self.kind]
+        return not low < value < high
+
+    def check(self, value: Any, name: str) -> None:
+        """Refuses numbers that the space does not hold; its finite ends it does.
+
+        Raises:
+          ValueError: says of ``name`` what it must be.
+        """
+        low, high, wanted = _KINDS[self.kind]
+        numbers = np.asarray(value, np.float64)
+        if not np.isfinite(numbers).all():
+            raise ValueError(f"{name} must be finite, got {value}")
+        if ((numbers < low) | (numbers > high)).any():
+            raise ValueError(f"{name} must {wanted}, got {value}")
 
     def to_search(self, value: Array) -> Array:
         """Natural value -> unconstrained coordinate, elementwise."""
-        if self.kind == "log":
-            value = jnp.log(jnp.maximum(value, 1e-12))
+        if self.kind in ("log", "time"):
+            value = jnp.log(jnp.maximum(value - _KINDS[self.kind][0], 1e-12))
         elif self.kind == "logit":
             value = jnp.clip(value, 1e-6, 1 - 1e-6)
             value = jnp.log(value) - jnp.log1p(-value)
@@ -51,8 +78,8 @@ class Space:
     def from_search(self, coordinate: Array) -> Array:
         """Unconstrained coordinate -> natural value, elementwise."""
         value = coordinate * self.scale
-        if self.kind == "log":
-            return jnp.exp(jnp.clip(value, -27.6, 27.6))
+        if self.kind in ("log", "time"):
+            return _KINDS[self.kind][0] + jnp.exp(jnp.clip(value, -27.6, 27.6))
         if self.kind == "logit":
             return jax.nn.sigmoid(value)
         return value
@@ -65,6 +92,11 @@ def _parameter(default: Any, space: Space, doc: str) -> Any:
 def rate(default: float, doc: str = "", scale: float = 1.0) -> Any:
     """A positive meta-parameter, searched on a logarithmic scale."""
     return _parameter(default, Space("log", scale), doc)
+
+
+def time_constant(default: float, doc: str = "", scale: float = 1.0) -> Any:
+    """A time constant in ticks, at least 1, searched by the logarithm of what it has above 1."""
+    return _parameter(default, Space("time", scale), doc)
 
 
 def fraction(default: float, doc: str = "", scale: float = 1.0) -> Any:
@@ -91,14 +123,7 @@ def check_parameters(instance: Any) -> None:
                 f"{type(instance).__name__}.{name} must be a number, got {value!r} "
                 f"({type(value).__name__})"
             )
-        if not math.isfinite(value):
-            raise ValueError(f"{type(instance).__name__}.{name} must be finite, got {value}")
-        if space.kind == "log" and value < 0:
-            raise ValueError(f"{type(instance).__name__}.{name} must not be negative, got {value}")
-        if space.kind == "logit" and not 0 <= value <= 1:
-            raise ValueError(
-                f"{type(instance).__name__}.{name} must lie between 0 and 1, got {value}"
-            )
+        space.check(value, f"{type(instance).__name__}.{name}")
 
 
 def defaults(instance: Any) -> dict[str, Array]:
@@ -129,11 +154,35 @@ def from_search(space: Any, coordinates: Theta) -> Theta:
     return jax.tree.map(lambda s, x: s.from_search(x), space, coordinates, is_leaf=_is_space)
 
 
-def check_theta(theta: Theta, template: Theta, what: str = "theta") -> Theta:
-    """Refuses a theta whose structure, shapes or numbers cannot be; returns it as arrays.
+def check_values(theta: Theta, space: Any, what: str = "theta") -> None:
+    """Refuses a theta with numbers that are not finite or not in their `Space`.
+
+    Args:
+      theta: meta-parameters in natural units.
+      space: a tree of `Space` like theta.
+      what: its name in messages.
 
     Raises:
-      ValueError: a leaf is missing, unknown, of another shape, or not finite; the message names it.
+      ValueError: names the leaf and what it must be.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(theta)
+    spaces = jax.tree.leaves(space, is_leaf=_is_space)
+    for (path, value), own in zip(leaves, spaces, strict=True):
+        own.check(value, what + jax.tree_util.keystr(path))
+
+
+def check_theta(theta: Theta, template: Theta, what: str = "theta", space: Any = None) -> Theta:
+    """Refuses a theta whose structure, shapes or numbers cannot be; returns it as arrays.
+
+    Args:
+      theta: meta-parameters in natural units, from anywhere.
+      template: a theta as it should be.
+      what: its name in messages.
+      space: the tree of `Space` that its numbers must lie in; None: any finite numbers will do.
+
+    Raises:
+      ValueError: a leaf is missing, unknown, of another shape, not finite, or outside its space;
+        the message names it.
     """
     wanted = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(template)}
     given = {jax.tree_util.keystr(p): x for p, x in jax.tree_util.tree_leaves_with_path(theta)}
@@ -153,7 +202,10 @@ def check_theta(theta: Theta, template: Theta, what: str = "theta") -> Theta:
         if not np.isfinite(value).all():
             raise ValueError(f"{what}{path} must be finite, got {value}")
     leaves = [jnp.asarray(given[path], dtype=jnp.asarray(x).dtype) for path, x in wanted.items()]
-    return jax.tree.unflatten(jax.tree.structure(template), leaves)
+    checked = jax.tree.unflatten(jax.tree.structure(template), leaves)
+    if space is not None:
+        check_values(checked, space, what)
+    return checked
 
 
 def theta_to_json(theta: Theta) -> Any:

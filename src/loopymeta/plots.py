@@ -573,19 +573,20 @@ def _panels(rule: Rule, theta: Theta | None, edge_class: Any) -> list[_Panel]:
 
     if not isinstance(rule, Rule):
         raise TypeError(f"rule must be a Rule, got {rule!r} ({type(rule).__name__})")
-    template = rule.init()
+    template, space = rule.init(), rule.space()
     theta = template if theta is None else theta
     num = _num_owners(template, theta)
     if num is None:
         if edge_class is not None and not isinstance(edge_class, str):
             raise ValueError("edge_class must be one name: theta has no leading axis of owners")
-        return [_Panel(edge_class or "", rule, check_theta(theta, template))]
+        return [_Panel(edge_class or "", rule, check_theta(theta, template, space=space))]
     if edge_class is None and num > _MAX_OWNERS:
         median = _map(lambda x: np.median(np.asarray(x, float), axis=0), theta)
-        return [_Panel(f"median of {num:,} owners", rule, check_theta(median, template))]
+        checked = check_theta(median, template, space=space)
+        return [_Panel(f"median of {num:,} owners", rule, checked)]
     panels = []
     for name, owner in _owner_names(edge_class, num).items():
-        own = check_theta(_map(lambda x, o=owner: np.asarray(x)[o], theta), template)
+        own = check_theta(_map(lambda x, o=owner: np.asarray(x)[o], theta), template, space=space)
         panels.append(_Panel(name, rule, own))
     return panels
 
@@ -1246,7 +1247,7 @@ def lifetime(
       record: arrays [T] or [T, anything], all of the same T; what a `Lifetime` recorded (see
         `record_network`), or of your own. Integers [T] named ``target`` are taken for ``target``.
       symbols: names of the outputs, from the task's ``spec.symbols``.
-      target: [T] symbol indices; they are marked on ``prediction``.
+      target: [T] symbol indices; they are marked on ``prediction`` (-1: there is none).
       max_lines: up to so many series are drawn as lines.
       max_symbols: of longer lifetimes the first half and the last half of so many symbols are
         drawn.
@@ -1289,6 +1290,7 @@ def lifetime(
         _draw_series(figure, row, name, values, parts, marks, symbols, max_lines)
     for axes in grid[-1]:
         axes.set_xlabel(x, fontsize=_NORMAL)
+        axes.locator_params(axis="x", nbins=5)
     note = f": the first {len(parts[0]):,} and the last {len(parts[-1]):,} of {length:,}"
     heading = title + (note + f" {x.split()[0]}" if len(parts) > 1 else "")
     _heading(figure, heading, 11)
@@ -1336,7 +1338,7 @@ def _draw_series(
         title = "prediction: probability of each symbol (dot: right, cross: the missed target)"
     image = None
     for axes, times in zip(row, parts, strict=True):
-        if values.shape[1] <= max_lines and target is None:
+        if values.shape[1] <= max_lines and target is None and name != "stimulus":
             _draw_lines(axes, times, values)
         else:
             image = _draw_heat(axes, times, values, positive=target is not None)
@@ -1750,8 +1752,9 @@ def training_figures(
 ) -> list[Path]:
     """Draws all that a run folder holds into its ``figures`` folder; returns the files.
 
-    metrics.csv becomes learning_curve.png, rule.json rule.png, and result.json ladder.png and, for
-    tasks that have them, recall_by_presentation.png and recall_curve.png.
+    metrics.csv becomes learning_curve.png, rule.json rule.png, one lifetime of the rule found
+    lifetime.png and one of its graphs graph.png, and result.json ladder.png and, for tasks that
+    have them, recall_by_presentation.png and recall_curve.png.
 
     Args:
       run_path: a run folder.
@@ -1765,11 +1768,14 @@ def training_figures(
     run = Run.open(run_path)
     say = say or (lambda text: print(text, file=sys.stderr))
     paths: list[Path] = []
-    for draw in (_run_curve, _run_rule, _run_results):
+    told: set[str] = set()
+    for draw in (_run_curve, _run_rule, _run_results, _run_lifetime):
         try:
             figures = draw(run)
         except (ValueError, TypeError, KeyError, ImportError) as error:
-            say(f"not drawn: {error}")
+            if str(error) not in told:  # one missing file may be the lack of several figures
+                say(f"not drawn: {error}")
+            told.add(str(error))
             continue
         for name, figure in figures.items():
             paths.append(save(figure, run.figures / f"{name}.png"))
@@ -1829,6 +1835,35 @@ def _run_rule(run: Any) -> dict[str, Figure]:
     if not drawn:
         raise ValueError(f"the rule: {run.path / 'rule.json'} holds no rule with numbers (theta)")
     return {"rule": _stacked_rules(drawn)}
+
+
+def _run_lifetime(run: Any) -> dict[str, Figure]:
+    """One lifetime of the rule found on the task of the search, and one of the graphs."""
+    from loopymeta._jax import jax
+    from loopymeta.lifetime import Lifetime
+    from loopymeta.training import read_config, read_rule
+
+    config, (network, theta) = read_config(run.path), read_rule(run.path)
+    task = config.train_task
+    learner = network.build(task.spec, config.seed)
+    life = Lifetime(learner, task, record=record_network)
+    live = jax.jit(lambda key: (life.start(theta, key)[1], life(theta, key)[1]["record"]))
+    episode, record = jax.device_get(live(jax.random.key(config.seed)))
+    title = f"One lifetime of the rule found, on {_task_name(run.config(), {})}"
+    symbols, target = task.spec.symbols, None
+    if task.spec.loss == "cross_entropy":
+        target = np.where(episode.scored > 0, episode.target, -1)
+    sizes = (learner.network.num_inputs, learner.network.num_hidden, learner.network.num_outputs)
+    one = graphs.Graph(*(np.asarray(part)[0] for part in learner.graphs))
+    return {
+        "lifetime": lifetime(
+            record,
+            symbols=symbols,
+            target=target,
+            title=title,
+        ),
+        "graph": graph(one, *sizes, network.num_memory),
+    }
 
 
 def _run_results(run: Any) -> dict[str, Figure]:

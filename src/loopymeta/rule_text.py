@@ -10,6 +10,8 @@ import ast
 import dataclasses
 from typing import Any
 
+import numpy as np
+
 from loopymeta import _validate
 from loopymeta.registry import RULES, WRAPPERS
 from loopymeta.rules import Rule
@@ -85,10 +87,11 @@ def rule_to_text(rule: Rule) -> str:
     parts = []
     for field in dataclasses.fields(rule):
         value = getattr(rule, field.name)
+        value = value.item() if isinstance(value, np.generic) else value
         if isinstance(value, Rule):
             parts.insert(0, rule_to_text(value))
         elif field.name == "expression":
-            parts.append(repr(value.item() if hasattr(value, "item") else value))  # numpy numbers
+            parts.append(repr(value))
         elif field.name == "parameters":
             parts += [f"{name}={number!r}" for name, number in value]
         elif value != field.default:

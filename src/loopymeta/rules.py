@@ -24,6 +24,7 @@ from loopymeta.parameters import (
     rate,
     real,
     spaces,
+    time_constant,
 )
 
 Trace = Any
@@ -86,6 +87,12 @@ class Synapse(NamedTuple):
 USES = ("reconstruction", "sanger", "shifted", "energy", "norm", "norm1", "share", "noise")
 """Synapse fields that cost the network something, computed only for rules that name them."""
 
+_ONE_OF = ({"reconstruction", "sanger", "shifted"}, {"norm", "norm1"})
+"""Entries of `USES` that fill the same field: a rule may name one of each."""
+
+NEEDS = ("reward", "noise")
+"""What a rule may need of its network: a teaching that gives a reward; noise on the drives."""
+
 
 def synapse(**fields: Any) -> Synapse:
     """A `Synapse` from some of its fields; the others are zero. For tests and for looking at rules.
@@ -109,7 +116,8 @@ class Rule:
 
     ``update(theta, trace, synapse) -> (change of weight, trace)`` is pure and elementwise. Declare
     meta-parameters as dataclass fields with `loopymeta.parameters.rate`, ``fraction`` or ``real``;
-    override `init_trace` for per-synapse memory and ``uses`` for costly synapse fields.
+    override `init_trace` for per-synapse memory, ``uses`` for costly synapse fields and ``needs``
+    for what the rule does nothing without.
     `loopymeta.testing.check_rule` tests that it keeps the contract.
     """
 
@@ -125,6 +133,11 @@ class Rule:
     @property
     def uses(self) -> frozenset[str]:
         """The costly `Synapse` fields that this rule reads."""
+        return frozenset()
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What this rule does nothing without, of `NEEDS`: a network that lacks it is refused."""
         return frozenset()
 
     @property
@@ -249,7 +262,7 @@ class Covariance(Rule):
         "post_mean <- post_mean + (post - post_mean) / tau",
     )
     eta: float = rate(0.01, "learning rate per tick")
-    tau: float = rate(20.0, "time constant of the means, in ticks")
+    tau: float = time_constant(20.0, "time constant of the means, in ticks")
 
     def init_trace(self):
         return {"pre_mean": 0.0, "post_mean": 0.0}
@@ -274,7 +287,7 @@ class BCM(Rule):
     text: ClassVar[str] = "eta * pre * post * (post - threshold)"
     memory: ClassVar[tuple[str, ...]] = ("threshold <- threshold + (post^2 - threshold) / tau",)
     eta: float = rate(0.01, "learning rate per tick")
-    tau: float = rate(20.0, "time constant of the threshold, in ticks")
+    tau: float = time_constant(20.0, "time constant of the threshold, in ticks")
     divide: bool = False
 
     def init_trace(self):
@@ -375,8 +388,8 @@ class STDP(Rule):
     )
     a_plus: float = rate(0.01, "strengthening per tick")
     a_minus: float = rate(0.01, "weakening per tick")
-    tau_plus: float = rate(5.0, "time constant of the sender's trace, in ticks")
-    tau_minus: float = rate(5.0, "time constant of the receiver's trace, in ticks")
+    tau_plus: float = time_constant(5.0, "time constant of the sender's trace, in ticks")
+    tau_minus: float = time_constant(5.0, "time constant of the receiver's trace, in ticks")
 
     def init_trace(self):
         return {"pre_mean": 0.0, "post_mean": 0.0}
@@ -419,13 +432,17 @@ class ABCD(Rule):
 class ThreeFactor(Rule):
     """An eligibility trace that a reward turns into change (Frémaux and Gerstner, 2016).
 
-    e <- decay e + x y, change = eta m e, m = the reward.
+    e <- decay e + x y, change = eta m e, m = the reward; the network's ``teaching`` must give one.
     """
 
     text: ClassVar[str] = "eta * reward * eligibility"
     memory: ClassVar[tuple[str, ...]] = ("eligibility <- decay * eligibility + pre * post",)
     eta: float = rate(0.01, "learning rate per tick and unit of reward")
     decay: float = fraction(0.9, "what is left of the eligibility after a tick")
+
+    @property
+    def needs(self):
+        return frozenset({"reward"})
 
     def init_trace(self):
         return {"eligibility": 0.0}
@@ -441,18 +458,23 @@ class NodePerturbation(Rule):
     """Credit by chance deviations of the receiver, turned into change by reward (Miconi, 2017).
 
     e <- e + (x (y - ȳ))**3; when a reward R comes: change = eta (R - R̄) e, and e starts anew.
-    Give the network ``noise`` > 0, so that receivers deviate.
+    The network's ``teaching`` must give a reward, and its ``noise`` must make receivers deviate.
     """
 
-    text: ClassVar[str] = "eta * rewarded * (reward - reward_mean) * eligibility"
+    text: ClassVar[str] = "eta * rewarded * (reward - reward_mean) * credit"
     memory: ClassVar[tuple[str, ...]] = (
-        "eligibility <- eligibility * (1 - rewarded) + (pre * (post - post_mean))^3",
+        "credit = eligibility + (pre * (post - post_mean))^3",
+        "eligibility <- credit * (1 - rewarded)",
         "post_mean <- post_mean + (post - post_mean) / tau",
         "reward_mean <- reward_mean + rewarded * (reward - reward_mean) / reward_tau",
     )
     eta: float = rate(0.1, "learning rate per unit of reward")
-    tau: float = rate(5.0, "time constant of the receiver's mean, in ticks")
-    reward_tau: float = rate(20.0, "time constant of the mean reward, in rewards")
+    tau: float = time_constant(5.0, "time constant of the receiver's mean, in ticks")
+    reward_tau: float = time_constant(20.0, "time constant of the mean reward, in rewards")
+
+    @property
+    def needs(self):
+        return frozenset({"reward", "noise"})
 
     def init_trace(self):
         return {"eligibility": 0.0, "post_mean": 0.0, "reward_mean": 0.0}
@@ -460,10 +482,10 @@ class NodePerturbation(Rule):
     def update(self, theta, trace, synapse):
         reward, rewarded = synapse.modulator[REWARD], synapse.modulator[REWARDED]
         product = synapse.pre * (synapse.post - trace["post_mean"])
-        eligibility = trace["eligibility"] + product * product * product
+        credit = trace["eligibility"] + product * product * product
         surprise = rewarded * (reward - trace["reward_mean"])
-        return theta["eta"] * surprise * eligibility, {
-            "eligibility": eligibility * (1 - rewarded),
+        return theta["eta"] * surprise * credit, {
+            "eligibility": credit * (1 - rewarded),
             "post_mean": _toward(trace["post_mean"], synapse.post, theta["tau"]),
             "reward_mean": trace["reward_mean"] + surprise / theta["reward_tau"],
         }
@@ -526,7 +548,10 @@ class RFLO(Rule):
     With ``relays`` = h the synapse also keeps its eligibilities of the last h ticks, and multiplies
     each with the feedback relayed over as many hidden-to-hidden edges: change = eta (p f +
     sum over k of p(t-k) f_k). Every factor is at the synapse's own ends, but the relays cross h
-    edges within a tick: credit truncated after h + 1 ticks, carried by messages.
+    edges within a tick, as messages. What waits in the nodes between is counted: with feedback
+    along shared edges, and but for how weights change meanwhile, this is exactly the gradient of
+    each tick's loss truncated after h + 1 ticks, at any leak. Older credit comes through the
+    receiver's own leak only.
     """
 
     text: ClassVar[str] = "eta * eligibility * feedback"
@@ -574,6 +599,11 @@ class EProp(Rule):
 
     v <- (1 - leak) v + leak x; a <- phi' v + (rho - phi' beta) a; e = phi' (v - beta a);
     ē <- kappa ē + (1 - kappa) e; change = eta ē f. beta = 0 has no adaptation.
+
+    In the paper the leak is the membrane's, ahead of the nonlinearity, and the rule filters x with
+    it. The networks here leak behind the nonlinearity: activity <- (1 - leak) activity + leak
+    phi(u). So v is no derivative of anything they compute, and where leak < 1 the rule is an
+    approximation, even without recurrence; `RFLO` is the rule made for these nodes.
     """
 
     text: ClassVar[str] = "eta * filtered * feedback"
@@ -609,8 +639,8 @@ class DifferentiablePlasticity(Rule):
     """A fixed weight plus alpha times a Hebbian trace H (Miconi, 2018 and 2019).
 
     H <- (1 - eta) H + eta x y (``decay``), or H <- H + eta y (x - y H) (``oja``); the weight moves
-    by alpha times what H moves. With ``modulated`` eta is multiplied by the reward
-    (backpropamine).
+    by alpha times what H moves. With ``modulated`` eta is multiplied by the reward, which the
+    network's ``teaching`` must then give (backpropamine).
     """
 
     text: ClassVar[str] = "alpha * change_of_trace"
@@ -623,6 +653,10 @@ class DifferentiablePlasticity(Rule):
     def __post_init__(self):
         super().__post_init__()
         _validate.choice("form", self.form, ("decay", "oja"))
+
+    @property
+    def needs(self):
+        return frozenset({"reward"} if self.modulated else ())
 
     def init_trace(self):
         return {"hebbian": 0.0}
@@ -713,7 +747,14 @@ class MLP(Rule):
 
 @dataclasses.dataclass(frozen=True)
 class Wrapper(Rule):
-    """A rule around a rule: theta and trace hold those of the inner one under ``rule``."""
+    """A rule around a rule: theta and trace hold those of the inner one under ``rule``.
+
+    A wrapper that reads costly fields itself, or needs something, adds it to ``uses`` or ``needs``.
+
+    Raises:
+      TypeError: ``rule`` is no rule.
+      ValueError: wrapper and rule read the same `Synapse` field in different forms.
+    """
 
     rule: Rule = dataclasses.field(default_factory=Hebb)
 
@@ -721,19 +762,25 @@ class Wrapper(Rule):
         super().__post_init__()
         if not isinstance(self.rule, Rule):
             raise TypeError(f"rule must be a Rule, got {self.rule!r}")
+        for rivals in _ONE_OF:
+            both = sorted(self.uses & rivals)
+            if len(both) > 1:
+                raise ValueError(
+                    f"{' and '.join(both)} fill the same field of a synapse, so "
+                    f"{type(self).__name__} cannot be around this {type(self.rule).__name__}"
+                )
 
     @property
     def uses(self):
-        return self.rule.uses | self.needs
+        return self.rule.uses
+
+    @property
+    def needs(self):
+        return self.rule.needs
 
     @property
     def hops(self):
         return self.rule.hops
-
-    @property
-    def needs(self) -> frozenset[str]:
-        """The costly fields that the wrapper itself reads."""
-        return frozenset()
 
     def init(self, key=None):
         return {**defaults(self), "rule": self.rule.init(key)}
@@ -770,6 +817,9 @@ class RunningScale(Wrapper):
 
     The change is not clipped: on names, a bound of 10 on m / sqrt(v) made networks burst, since
     the largest changes are those that correct the largest errors.
+
+    Raises:
+      ValueError: ``beta1`` or ``beta2`` is 1.
     """
 
     text: ClassVar[str] = "eta * mean / (sqrt(square) + eps) / (1 + life / horizon)^power"
@@ -784,6 +834,12 @@ class RunningScale(Wrapper):
     horizon: float = rate(0.1, "part of the lifespan at which the rate begins to fall")
     power: float = fraction(1.0, "how fast the rate falls with age")
     momentum: bool = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("beta1", "beta2"):
+            if getattr(self, name) == 1:
+                raise ValueError(f"{name} must be below 1: with 1 the mean never moves from 0")
 
     def own_trace(self):
         return {"mean": 0.0, "square": 0.0} if self.momentum else {"square": 0.0}
@@ -892,8 +948,8 @@ class Normalised(Wrapper):
             raise ValueError(f"order must be 1 or 2, got {self.order!r}")
 
     @property
-    def needs(self):
-        return frozenset({"norm" if self.order == 2 else "norm1"})
+    def uses(self):
+        return super().uses | {"norm" if self.order == 2 else "norm1"}
 
     def update(self, theta, trace, synapse):
         g, inner = self.inner(theta, trace, synapse)
@@ -914,7 +970,7 @@ class Homeostatic(Wrapper):
     memory: ClassVar[tuple[str, ...]] = ("activity <- activity + (post^2 - activity) / tau",)
     gain: float = rate(0.01, "rate of the scaling per tick")
     target: float = rate(0.25, "mean square activity aimed at")
-    tau: float = rate(50.0, "time constant of the mean square, in ticks")
+    tau: float = time_constant(50.0, "time constant of the mean square, in ticks")
 
     def own_trace(self):
         return {"activity": 0.0}

@@ -177,6 +177,7 @@ def _check(config: TrainConfig) -> None:
     _, metrics = jax.eval_shape(life, problem.theta, key)
     numbers = [name for name, value in metrics.items() if value.shape == ()]
     _validate.choice("objective", config.objective, numbers)
+    config.outer.build(config.lifetime())  # an outer loop may refuse an objective
     # What is found on one task must fit the networks that it is chosen and reported on.
     select = config.lifetime(config.select_task, training=True)
     for name, other in (("select_task", select), ("task", config.lifetime(config.task))):
@@ -573,7 +574,9 @@ def evaluate_rule(
     for name, control in everyone:
         plastic = dataclasses.replace(network, control=control).build(task.spec, seed + 2_000_003)
         template = plastic.init_theta()
-        checked = template if theta is None else parameters.check_theta(theta, template)
+        checked = template
+        if theta is not None:
+            checked = parameters.check_theta(theta, template, space=plastic.space())
         result[name] = figures_of(Lifetime(plastic, task), checked, keys)
         reporter.figures(name, result[name])
     if with_baselines:
