@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import types
 
 import jax
@@ -14,7 +15,16 @@ from test_rules import CASES, supplied
 
 from loopymeta import data, rules, testing
 from loopymeta.graph import Graph, make_graphs
-from loopymeta.lifetime import FixedTicks, Learner, Lifetime, Plastic, encode, live, symbol_loss
+from loopymeta.lifetime import (
+    FixedTicks,
+    Learner,
+    Lifetime,
+    Plastic,
+    SelfPaced,
+    encode,
+    live,
+    symbol_loss,
+)
 from loopymeta.network import Innate, LoopyNetwork, Teaching
 from loopymeta.parameters import Space
 from loopymeta.tasks import TASKS, Delay, Memorize, Names, Text
@@ -25,19 +35,20 @@ RFLO = rules.RFLO(eta=0.1)
 
 
 def plastic(
-    rule=RFLO, *, task=TASK, num_graphs=2, hidden=8, ticks=1, degree=3, **choices
+    rule=RFLO, *, task=TASK, num_graphs=2, hidden=8, ticks=1, max_ticks=None, degree=3, **choices
 ) -> Plastic:
-    """A small network for a task, on one of two graphs."""
+    """A small network for a task, on one of two graphs; self-paced with ``max_ticks``."""
     spec = task.spec
+    ready = max_ticks is not None
     sizes = {
         "num_inputs": spec.num_inputs + 1,
         "num_hidden": hidden,
-        "num_outputs": spec.num_outputs,
+        "num_outputs": spec.num_outputs + ready,
     }
     graphs = make_graphs(num_graphs=num_graphs, degree=degree, **sizes)
     choices = {"loss": spec.loss, "lifespan": float(spec.length)} | choices
-    network = LoopyNetwork.for_graph(graphs, rule, **sizes, **choices)
-    return Plastic(network, graphs, FixedTicks(ticks))
+    network = LoopyNetwork.for_graph(graphs, rule, ready=ready, **sizes, **choices)
+    return Plastic(network, graphs, SelfPaced(max_ticks) if ready else FixedTicks(ticks))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +81,7 @@ LEARNERS = {
     "prediction": lambda: plastic(rules.ShiftedHPCA(), teaching="prediction"),
     "kolen_pollack": lambda: plastic(rules.RunningScale(RFLO), feedback="kolen_pollack"),
     "memory": lambda: plastic(rules.RFLO(relays=2), num_memory=4, memory_rule=None),
+    "self-paced": lambda: plastic(max_ticks=3),
     "shuffled": lambda: plastic(control="shuffled"),
 }
 
@@ -454,3 +466,101 @@ def test_gradients_exist_at_zero_weights(name):
     assert np.isfinite(loss)
     for path, slope in jax.tree_util.tree_leaves_with_path(slopes):
         assert np.isfinite(slope).all(), jax.tree_util.keystr(path)
+
+
+# --- self-paced reading --------------------------------------------------------------------------
+
+
+def paced(threshold, *, max_ticks=4, task=TASK, **choices):
+    """A self-paced lifetime and its theta, ready from this threshold on."""
+    life = Lifetime(plastic(max_ticks=max_ticks, task=task, **choices), task)
+    theta = life.init_theta()
+    theta["innate"]["ready_threshold"] = jnp.asarray(threshold)
+    return life, theta
+
+
+@pytest.mark.parametrize("threshold, same_as", [(0.0, 1), (1.0, 4)])
+def test_a_network_always_or_never_ready_is_one_of_fixed_ticks(threshold, same_as):
+    life, theta = paced(threshold)
+    learner = life.learner
+    wiring, born = learner.init(jax.random.key(0), theta)
+    sent = learner.network.send(born, jnp.eye(4)[2])
+    rest = (learner.network, theta, wiring, sent, jax.random.key(1), jnp.ones(()))
+    state, ticks = jax.jit(lambda: SelfPaced(4).run(*rest))()
+    expected, _ = jax.jit(lambda: FixedTicks(same_as).run(*rest))()
+    np.testing.assert_allclose(state.activity, expected.activity, rtol=1e-6)
+    # What was never ready is charged one tick more.
+    assert ticks == (1 if threshold == 0.0 else 5)
+    metrics = jax.jit(life)(theta, jax.random.key(0))[1]
+    assert metrics["timeouts"] == (0.0 if threshold == 0.0 else 1.0)
+    assert metrics["ticks"] == ticks
+
+
+def test_the_ready_node_learns_how_sure_the_others_are():
+    """The same symbol for ever is certain; a fresh random one each time is not."""
+    certain = Memorize(length=1, alphabet=4, presentations=200)
+    random = Memorize(length=200, alphabet=4, presentations=1)
+    ready = {}
+    for name, task in (("certain", certain), ("random", random)):
+        life, theta = paced(0.0, task=task, rule=rules.Delta(eta=0.3))
+        network = life.learner.network
+        look = functools.partial(lambda net, state, _: net.readiness(state.network), network)
+        seen = dataclasses.replace(life, record=look)
+        metrics = jax.jit(seen)(theta, jax.random.key(3))[1]
+        ready[name] = float(metrics["record"][-50:].mean())
+    assert ready["certain"] > 0.9
+    assert 0.1 < ready["random"] < 0.5  # it is right once in four times
+
+
+def test_ticks_are_counted_between_and_charged():
+    life, theta = paced(0.5, task=Memorize(length=4, alphabet=4, presentations=12))
+    loss, metrics = jax.jit(life)(theta, jax.random.key(0))
+    assert 1 < metrics["ticks"] < 5
+    charged = dataclasses.replace(life, tick_cost=0.25)
+    dearer = jax.jit(charged)(theta, jax.random.key(0))[0]
+    np.testing.assert_allclose(dearer - loss, 0.25 * metrics["ticks"], rtol=1e-5)
+    assert metrics["loss"] == loss  # what is reported has no charge in it
+
+
+def test_every_candidate_keeps_its_own_pace():
+    life, theta = paced(0.5, layout="sparse")
+    levels = jnp.array([0.0, 0.4, 0.5, 1.0])
+    thetas = jax.tree.map(lambda x: jnp.broadcast_to(x, (4, *jnp.shape(x))), theta)
+    thetas["innate"]["ready_threshold"] = levels
+    together = jax.jit(life.population)(thetas, jax.random.key(0))[1]["ticks"]
+    alone = []
+    for level in levels:
+        theta["innate"]["ready_threshold"] = level
+        alone.append(float(jax.jit(life)(theta, jax.random.key(0))[1]["ticks"]))
+    np.testing.assert_allclose(together, alone, rtol=1e-6)
+    assert len(set(alone)) > 2
+
+
+def test_the_error_of_the_ready_node_stays_at_it():
+    """Hidden nodes and the other outputs learn what they would have learned without it."""
+    after = []
+    for answer in (0.0, 1.0):
+        life, theta = paced(0.0)
+        wiring, born = life.learner.init(jax.random.key(0), theta)
+        # Its weights, and so its error, are others; nothing else may notice.
+        weight = born.weight.output.at[-1].add(answer)
+        state = born._replace(weight=born.weight._replace(output=weight))
+        for at in range(3):
+            network = life.learner.network
+            state = network.propagate(wiring, network.send(state, jnp.eye(4)[at]))
+            state = network.teach(theta, wiring, state, Teaching(jnp.eye(4)[3]))
+        after.append(state)
+    assert np.abs(after[0].weight.output[-1] - after[1].weight.output[-1]).max() > 0.5
+    np.testing.assert_array_equal(after[0].weight.hidden, after[1].weight.hidden)
+    np.testing.assert_array_equal(after[0].weight.output[:-1], after[1].weight.output[:-1])
+
+
+def test_self_paced_refuses():
+    with pytest.raises(ValueError, match="max_ticks must be at least 1"):
+        SelfPaced(0)
+    with pytest.raises(ValueError, match="go together"):
+        Plastic(plastic(max_ticks=2).network, plastic(max_ticks=2).graphs)
+    with pytest.raises(ValueError, match="says how good a prediction was"):
+        plastic(rules.ShiftedHPCA(), teaching="prediction", max_ticks=2)
+    with pytest.raises(ValueError, match="tick_cost needs self-paced"):
+        Lifetime(plastic(), TASK, tick_cost=0.1)

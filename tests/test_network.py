@@ -620,9 +620,12 @@ def test_shuffled_changes_move_among_a_bundles_edges():
         assert np.abs(own[part] - given[part]).max() > 1e-3
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_shuffled_changes_all_come_from_another_edge(seed):
-    net, graph = small(rules.Hebb(), hidden=2, degree=1, control="shuffled")
+@pytest.mark.parametrize("wired", ["fixed_in_degree", "erdos_renyi"])
+@pytest.mark.parametrize("seed", range(3))
+def test_shuffled_changes_all_come_from_another_edge(seed, wired):
+    choices = {"wired": wired, "layout": "sparse", "control": "shuffled"}
+    net, graph = small(rules.Hebb(), hidden=5, degree=2, seed=seed, **choices)
+    assert net.even[1] == (wired == "fixed_in_degree")
     for num, partner in zip(
         net.num_edges, net.wire(graph, jax.random.key(seed)).permutation, strict=True
     ):

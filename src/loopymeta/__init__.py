@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from loopymeta.lifetime import Learner as Learner
     from loopymeta.lifetime import Lifetime as Lifetime
     from loopymeta.lifetime import Plastic as Plastic
+    from loopymeta.lifetime import SelfPaced as SelfPaced
     from loopymeta.lifetime import live as live
     from loopymeta.meta import AntitheticES as AntitheticES
     from loopymeta.meta import Evolution as Evolution
@@ -78,7 +79,7 @@ _HOMES = {
     "config": ("NetworkConfig", "OuterConfig", "TrainConfig", "problem_of"),
     "graph": ("Graph", "census", "from_networkx", "make_graph", "make_graphs"),
     "hebbian": ("GeneralHebbian", "as_general"),
-    "lifetime": ("FixedTicks", "Learner", "Lifetime", "Plastic", "live"),
+    "lifetime": ("FixedTicks", "Learner", "Lifetime", "Plastic", "SelfPaced", "live"),
     "meta": ("AntitheticES", "Evolution", "Gradient", "Persistent", "Problem", "evaluate"),
     "network": ("Innate", "LoopyNetwork", "NetworkState", "Teaching"),
     "recipes": ("recipe",),

@@ -52,6 +52,12 @@ def ahead(values: Any, like: Array) -> Array:
     return jnp.reshape(values, (1,) * (like.ndim - jnp.ndim(values)) + jnp.shape(values))
 
 
+def _cycle(key: Array, num: int) -> Array:
+    """[num] a random permutation in one cycle: from two places on, nothing stays where it is."""
+    order = jax.random.permutation(key, num)
+    return jnp.zeros_like(order).at[order].set(jnp.roll(order, -1))
+
+
 @dataclasses.dataclass(frozen=True)
 class Layout:
     """How one bundle is laid out: its first receiver, its sizes, and dense or sparse.
@@ -98,6 +104,34 @@ class Layout:
     def to_edges(self, wires: Wires, values: Array) -> Array:
         """Edge shape -> [E, ...] in edge order."""
         return values[wires.receivers, wires.senders] if self.dense else values
+
+    def shuffle(self, key: Array) -> Array:
+        """[E] a random permutation that leaves no edge in place (unless there is only one).
+
+        Where all receivers have equally many edges, those of one go to those of another, in random
+        order: memory is then read receiver by receiver, eight times as fast as all over.
+        """
+        rows, degree = self._by_receiver
+        if not self.even or rows < 2 or not degree:
+            return _cycle(key, self.num_edges)
+        key_rows, key_edges = jax.random.split(key)
+        order = jnp.argsort(jax.random.uniform(key_edges, (rows, degree)), axis=1)
+        return (_cycle(key_rows, rows)[:, None] * degree + order).reshape(-1)
+
+    def places(self, wires: Wires, permutation: Array) -> Array:
+        """Where each synapse takes its value from, for `taken`: [E] edges -> flat edge shape."""
+        if not self.dense:
+            return permutation
+        cells = wires.receivers * self.num_nodes + wires.senders
+        here = jnp.arange(self.num_receivers * self.num_nodes)
+        return here.at[cells].set(cells[permutation])
+
+    def taken(self, places: Array, values: Array) -> Array:
+        """Each synapse's value from its `places`; edge shape, and any lanes behind."""
+        # Else the compiler works each value out anew where it is taken.
+        values = jax.lax.optimization_barrier(values)
+        flat = values.reshape(-1, *values.shape[len(self.edge_shape) :])
+        return flat[places].reshape(values.shape)
 
     def masked(self, wires: Wires, values: Array) -> Array:
         """Zero where there is no edge."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
-from loopymeta.lifetime import FixedTicks, Lifetime, Plastic
+from loopymeta.lifetime import FixedTicks, Lifetime, Plastic, SelfPaced
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
@@ -78,6 +78,9 @@ class NetworkConfig:
     """Standard deviation of noise on the summed inputs."""
     ticks: int = 1
     """Ticks of network time a symbol."""
+    max_ticks: int | None = None
+    """Self-paced reading: a ready node says when a symbol is done, at most so many ticks after it
+    was sent; unset, the ticks are fixed."""
     groups: int = 1
     """Groups of hidden nodes for competition."""
     winners: int = 1
@@ -95,6 +98,13 @@ class NetworkConfig:
         _validate.at_least("num_memory", self.num_memory, 0)
         _validate.at_least("num_hidden", self.num_hidden, 0)
         _validate.at_least("num_graphs", self.num_graphs, 1)
+        _validate.at_least("ticks", self.ticks, 1)
+        if self.max_ticks is not None:
+            _validate.at_least("max_ticks", self.max_ticks, 1)
+            if self.ticks != 1:
+                raise ValueError(
+                    f"with max_ticks the network sets its ticks, got ticks {self.ticks}"
+                )
         for name, more in (("connectivity", ("none",)), ("memory_connectivity", ())):
             value = getattr(self, name)
             if isinstance(value, str):
@@ -153,10 +163,11 @@ class NetworkConfig:
     def build(self, spec: Spec, seed: int = 0) -> Plastic:
         """The learner: a stack of graphs for a task's sizes, and the network that lives on them."""
         num_inputs = spec.num_inputs + self.bias
+        ready = self.max_ticks is not None
         sizes = {
             "num_inputs": num_inputs,
             "num_hidden": self.num_memory + self.num_hidden,
-            "num_outputs": spec.num_outputs,
+            "num_outputs": spec.num_outputs + ready,
         }
         # The constant input counts among the inputs that a node may read.
         inputs = None if self.input_degree is None else self.input_degree + self.bias
@@ -178,11 +189,13 @@ class NetworkConfig:
             graphs,
             self.rule,
             loss=spec.loss,
-            lifespan=float(spec.length * self.ticks),
+            ready=ready,
+            lifespan=float(spec.length * (self.max_ticks or self.ticks)),
             **sizes,
             **choices,
         )
-        return Plastic(network, graphs, FixedTicks(self.ticks))
+        pacing = SelfPaced(self.max_ticks) if self.max_ticks else FixedTicks(self.ticks)
+        return Plastic(network, graphs, pacing)
 
 
 @dataclass(frozen=True)
@@ -294,6 +307,8 @@ class TrainConfig(Generic[T]):
     """Hidden nodes in the outer loop, where they may be fewer; unset, those of the networks."""
     objective: str = "loss"
     """The metric of the training task that the outer loop lowers."""
+    tick_cost: float = 0.0
+    """What a tick of self-paced reading costs in the outer loop, in units of the objective."""
     seed: int = 0
     """Seed of everything; runs of one seed are the same, bit for bit."""
     select_task: T | None = None
@@ -303,6 +318,8 @@ class TrainConfig(Generic[T]):
     """Fresh lifetimes on which the candidate to report is chosen; 0: the best elite as it is."""
     report: int = 16
     """Fresh lifetimes, never used before, on which it is reported."""
+    report_controls: int | None = None
+    """The first of them, on which the controls are reported; unset, all."""
     controls: bool = True
     """Report the frozen, shuffled and zero-rule controls and the rule before training beside."""
     baselines: bool = True
@@ -312,6 +329,8 @@ class TrainConfig(Generic[T]):
         _validate.at_least("seed", self.seed, 0)
         _validate.at_least("select", self.select, 0)
         _validate.at_least("report", self.report, 1)
+        if self.report_controls is not None:
+            _validate.between("report_controls", self.report_controls, 1, self.report)
 
     def lifetime(
         self, task: Any = None, control: Control = "none", training: bool | None = None
@@ -338,6 +357,7 @@ class TrainConfig(Generic[T]):
             network.build(task.spec, seed=self.seed if same else self.seed + 1_000_003),
             task,
             objective=self.objective if training and not given else "loss",
+            tick_cost=self.tick_cost if training else 0.0,
             segment=self.outer.segment if training else 0,
             truncated=self.outer.truncated if training else False,
         )

@@ -19,7 +19,7 @@ from loopymeta._wiring import behind
 from loopymeta.graph import Graph
 from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
 from loopymeta.parameters import Theta
-from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task
+from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task, masked_mean
 
 Metrics = dict[str, Array]
 State = Any
@@ -53,11 +53,7 @@ class Learner(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class FixedTicks:
-    """Pacing: K ticks of network time a symbol, the last of which is read and taught.
-
-    Another pacing is another class with the same method: a self-paced one runs until a ready node
-    rises, and returns how long that took.
-    """
+    """Pacing: K ticks of network time a symbol, the last of which is read and taught."""
 
     ticks: int = 1
 
@@ -74,13 +70,65 @@ class FixedTicks:
         plastic: Array,
     ) -> tuple[NetworkState, Array]:
         """Ticks up to the reading: (state, ticks spent). Untaught synapses change meanwhile."""
-        quiet = Teaching(jnp.zeros(network.num_outputs), taught=0.0, plastic=plastic)
+        quiet = _quiet(network, plastic)
         for tick in range(self.ticks):
             tick_key = None if key is None else jax.random.fold_in(key, tick)
             if tick:
                 state = network.teach(theta, wiring, state, quiet, tick_key)
             state = network.propagate(wiring, state, tick_key)
         return state, jnp.asarray(float(self.ticks))
+
+
+@dataclasses.dataclass(frozen=True)
+class SelfPaced:
+    """Pacing: a symbol ends when the ready node rises above its threshold, or after ``max_ticks``.
+
+    Sending a symbol lowers the ready node, so that it may rise in the first tick. A timeout is
+    charged one tick more than the limit, which is also how it is told from a symbol that was ready
+    in the last tick. Whatever the pace, the program is the same.
+
+    There is no gradient through it: how long a network thinks is no smooth function of theta.
+    """
+
+    max_ticks: int = 8
+
+    def __post_init__(self) -> None:
+        _validate.at_least("max_ticks", self.max_ticks, 1)
+
+    def run(
+        self,
+        network: LoopyNetwork,
+        theta: Theta,
+        wiring: Wiring,
+        state: NetworkState,
+        key: Array | None,
+        plastic: Array,
+    ) -> tuple[NetworkState, Array]:
+        """As `FixedTicks.run`."""
+        quiet = _quiet(network, plastic)
+        threshold = theta["innate"]["ready_threshold"]
+
+        def key_of(tick: Any) -> Array | None:
+            return None if key is None else jax.random.fold_in(key, tick)
+
+        def waits(now: tuple[NetworkState, Array]) -> Array:
+            state, spent = now
+            return (network.readiness(state) < threshold) & (spent < self.max_ticks)
+
+        def tick(now: tuple[NetworkState, Array]) -> tuple[NetworkState, Array]:
+            state, spent = now
+            state = network.teach(theta, wiring, state, quiet, key_of(spent))
+            return network.propagate(wiring, state, key_of(spent)), spent + 1
+
+        first = network.propagate(wiring, state, key_of(0))
+        state, spent = jax.lax.while_loop(waits, tick, (first, jnp.ones((), jnp.int32)))
+        late = network.readiness(state) < threshold
+        return state, (spent + late).astype(first.activity.dtype)
+
+
+def _quiet(network: LoopyNetwork, plastic: Array) -> Teaching:
+    """What the teacher says in the ticks before the prediction: nothing."""
+    return Teaching(jnp.zeros(network.num_answers), taught=0.0, plastic=plastic)
 
 
 class PlasticState(NamedTuple):
@@ -107,9 +155,11 @@ class Plastic:
 
     network: LoopyNetwork
     graphs: Graph
-    pacing: FixedTicks = FixedTicks()
+    pacing: FixedTicks | SelfPaced = FixedTicks()
 
     def __post_init__(self) -> None:
+        if isinstance(self.pacing, SelfPaced) != self.network.ready:
+            raise ValueError("self-paced reading and a network with a ready node go together")
         if self.network.sharing == "per_synapse":
             for ends in (self.graphs.senders, self.graphs.receivers):
                 if (ends != ends[:1]).any():
@@ -121,7 +171,12 @@ class Plastic:
     @property
     def lanes(self) -> bool:
         """Whether theta may carry candidates as lanes behind, which is then the fast way."""
-        return self.network.lanes
+        return self.network.lanes and self.max_ticks is None
+
+    @property
+    def max_ticks(self) -> int | None:
+        """The tick limit of self-paced reading; None where the ticks are fixed."""
+        return self.pacing.max_ticks if isinstance(self.pacing, SelfPaced) else None
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """The network's meta-parameters."""
@@ -179,6 +234,8 @@ class Lifetime:
       learner: who lives.
       task: what it lives through.
       objective: the metric that is the loss.
+      tick_cost: what a tick of self-paced reading costs, in units of the loss: the mean ticks a
+        symbol times this are added to it.
       segment: symbols between checkpoints of the gradient's memory (0: keep every symbol's). The
         gradient costs one more forward pass and keeps T / segment + segment states instead of T.
       truncated: no gradient flows from one segment to the one before.
@@ -197,11 +254,15 @@ class Lifetime:
     learner: Learner
     task: Task
     objective: str = "loss"
+    tick_cost: float = 0.0
     segment: int = 0
     truncated: bool = False
     record: Callable[[State, Array], Any] | None = None
 
     def __post_init__(self) -> None:
+        _validate.at_least("tick_cost", self.tick_cost, 0, whole=False)
+        if self.tick_cost and self._max_ticks is None:
+            raise ValueError(f"tick_cost needs self-paced reading, got {self.tick_cost}")
         _validate.at_least("segment", self.segment, 0)
         if self.truncated and not self.segment:
             raise ValueError("truncated needs segment > 0, the symbols a gradient flows through")
@@ -210,6 +271,30 @@ class Lifetime:
     def spec(self) -> Spec:
         """The task's sizes."""
         return self.task.spec
+
+    @property
+    def _max_ticks(self) -> int | None:
+        return getattr(self.learner, "max_ticks", None)
+
+    def score(self, outcome: Outcome, episode: Episode) -> tuple[Array, Metrics]:
+        """(loss, metrics) of what came of a lifetime.
+
+        Self-paced reading adds the metrics ``ticks`` (a symbol, timeouts charged), ``timeouts``
+        (share of symbols), and ``ticks_predictable`` and ``ticks_surprising`` (on the scored
+        symbols whose loss is at most, or above, the median).
+        """
+        metrics = self.task.score(outcome, episode)
+        if self._max_ticks is None:
+            return metrics[self.objective], metrics
+        ticks, scored = outcome.ticks, episode.scored
+        surprising = outcome.loss > jnp.nanmedian(jnp.where(scored, outcome.loss, jnp.nan))
+        metrics = metrics | {
+            "ticks": ticks.mean(),
+            "timeouts": (ticks > self._max_ticks).astype(ticks.dtype).mean(),
+            "ticks_predictable": masked_mean(ticks, scored & ~surprising),
+            "ticks_surprising": masked_mean(ticks, scored & surprising),
+        }
+        return metrics[self.objective] + self.tick_cost * metrics["ticks"], metrics
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """The learner's meta-parameters, in natural units."""
@@ -278,10 +363,10 @@ class Lifetime:
         """Lives one lifetime: (loss, metrics). Pure; jit, vmap and grad it as you like."""
         state, episode = self.start(theta, key)
         _, outcome, seen = self.advance(theta, state, episode, key)
-        metrics = self.task.score(outcome, episode)
+        loss, metrics = self.score(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": seen}
-        return metrics[self.objective], metrics
+        return loss, metrics
 
     def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
         """One lifetime of every candidate, all on the same key: theta's leaves [P, ...] -> [P].
@@ -293,10 +378,10 @@ class Lifetime:
         lanes = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), thetas)
         state, episode = self.start(lanes, key)
         _, outcome, seen = self.advance(lanes, state, episode, key)
-        metrics = jax.vmap(self.task.score, in_axes=(-1, None))(outcome, episode)
+        losses, metrics = jax.vmap(self.score, in_axes=(-1, None))(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), seen)}
-        return metrics[self.objective], metrics
+        return losses, metrics
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

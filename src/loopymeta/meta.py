@@ -575,7 +575,18 @@ class Gradient(_Descent):
     ``truncated=True`` to cut the gradient between segments. The problem's ``chunk`` is how many
     lifetimes a gradient is taken through at a time; its ``devices`` share the center and the
     elites, while gradients are all taken on one.
+
+    Raises:
+      ValueError: the lifetime is self-paced, and how long a network thinks has no gradient.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        learner = getattr(self.problem.objective, "learner", None)
+        if getattr(learner, "max_ticks", None) is not None:
+            raise ValueError(
+                "a self-paced lifetime has no gradient: use Evolution, or fixed ticks (max_ticks)"
+            )
 
     def estimate(self, key, center, keys):
         def loss(point: Array, key: Array) -> Array:

@@ -65,6 +65,7 @@ class Innate:
     leak_high: float = fraction(1.0, "largest leak")
     feedback_gain: float = real(1.0, "factor of the feedback to hidden nodes", scale=0.3)
     feedback_decay: float = rate(1e-4, "Kolen-Pollack decay of both weights, per tick")
+    ready_threshold: float = fraction(0.5, "readiness from which a self-paced symbol ends")
 
     def __post_init__(self) -> None:
         check_parameters(self)
@@ -167,12 +168,6 @@ def _even(receivers: Any, starts: Sequence[int]) -> tuple[bool, bool, bool]:
     return memory, hidden, output
 
 
-def _cycle(key: Array, num: int) -> Array:
-    """[num] a random permutation in one cycle: from two places on, nothing stays where it is."""
-    order = jax.random.permutation(key, num)
-    return jnp.zeros_like(order).at[order].set(jnp.roll(order, -1))
-
-
 def has_rate(rule: Rule) -> bool:
     """Whether a rule has a rate that ``rate_fan_in`` scales: an ``eta``, its own or one inside."""
     theta = jax.eval_shape(rule.init, jax.random.key(0))
@@ -199,7 +194,7 @@ class LoopyNetwork:
     Attributes:
       num_inputs: inputs of the graph; the last is the constant 1 if ``bias``.
       num_hidden: hidden nodes, memory nodes among them.
-      num_outputs: outputs.
+      num_outputs: outputs, the ready node among them.
       num_edges: edges onto memory nodes, other hidden nodes, and outputs.
       even: whether all memory nodes, all other hidden nodes, all outputs have equally many incoming
         edges, which is faster in a sparse layout.
@@ -229,6 +224,9 @@ class LoopyNetwork:
       feedback: how the output error reaches hidden nodes: along the output synapses' own weights
         (``shared`` edges), learned weights (``kolen_pollack``), a fixed ``random`` projection, the
         network's own ``returning`` edges, or ``none``.
+      ready: the last output is the ready node, of which self-paced reading asks whether the symbol
+        is done. It is taught how well the others predict: the probability that they gave to the
+        target, or exp of minus the squared error, or the reward.
       same_tick_readout: outputs read the hidden activity of this tick (else of the last).
       bias: a constant input.
       noise: standard deviation of noise on the drives.
@@ -267,6 +265,7 @@ class LoopyNetwork:
     loss: str = "cross_entropy"
     teaching: str = "error"
     feedback: str = "shared"
+    ready: bool = False
     same_tick_readout: bool = True
     bias: bool = True
     noise: float = 0.0
@@ -319,6 +318,13 @@ class LoopyNetwork:
             raise ValueError(f"winners must be at most a group's size, got {self.winners}")
         if self.bias and self.num_inputs < 2:
             raise ValueError("num_inputs must count the constant input of bias=True: at least 2")
+        if self.ready and self.num_outputs < 2:
+            raise ValueError("num_outputs must count the ready node of ready=True: at least 2")
+        if self.ready and self.teaching in ("prediction", "none"):
+            raise ValueError(
+                "ready=True needs a teaching that says how good a prediction was: error, target or "
+                f"reward, got {self.teaching!r}"
+            )
         if self.teaching == "prediction" and self.num_outputs > self.num_stimuli:
             raise ValueError(
                 "teaching='prediction' reads the next stimulus, so it needs as many inputs as "
@@ -394,6 +400,11 @@ class LoopyNetwork:
     def num_nodes(self) -> int:
         """N: inputs, hidden nodes and outputs."""
         return self.num_inputs + self.num_hidden + self.num_outputs
+
+    @property
+    def num_answers(self) -> int:
+        """O, the size of the prediction: the outputs without the ready node."""
+        return self.num_outputs - self.ready
 
     @property
     def num_stimuli(self) -> int:
@@ -506,6 +517,8 @@ class LoopyNetwork:
             idle += ["innate.leak_low", "innate.leak_high"]
         if self.feedback != "kolen_pollack":
             idle.append("innate.feedback_decay")
+        if not self.ready:
+            idle.append("innate.ready_threshold")
         if self.feedback == "none" or not learning or self.teaching in ("reward", "none"):
             idle.append("innate.feedback_gain")
         edges = dict(zip(("memory_rule", "rule", "output_rule"), self.num_edges, strict=True))
@@ -570,10 +583,11 @@ class LoopyNetwork:
         permutation = Bundles((), (), ())
         if self.control == "shuffled":
             key = jax.random.key(0) if key is None else key
+            keys = jax.random.split(key, 3)
             permutation = Bundles(
                 *(
-                    _cycle(k, layout.num_edges)
-                    for k, layout in zip(jax.random.split(key, 3), self.layouts, strict=True)
+                    layout.places(wires[b], layout.shuffle(keys[b]))
+                    for b, layout in enumerate(self.layouts)
                 )
             )
         return Wiring(wires, index, rates, permutation)
@@ -769,9 +783,11 @@ class LoopyNetwork:
         if self.same_tick_readout:
             heard = jnp.concatenate([sent[:first], hidden, sent[last:]])
         output_drive = layouts.output.forward(wires.output, state.weight.output, heard)
-        output = output_drive
+        output, ready = output_drive[: self.num_answers], output_drive[self.num_answers :]
         if self.loss == "cross_entropy":
-            output = jax.nn.softmax(output_drive, axis=0)
+            output = jax.nn.softmax(output, axis=0)
+        if self.ready:
+            output = jnp.concatenate([output, jax.nn.sigmoid(ready)])
         return state._replace(
             activity=jnp.concatenate([sent[:first], hidden, output]),
             sent=sent,
@@ -786,7 +802,15 @@ class LoopyNetwork:
         if self.teaching == "prediction":
             back = self._reconstruct(wiring, state, state.activity)[: self.num_outputs]
             return jnp.log(jnp.clip(back, 1e-4, None)) if self.loss == "cross_entropy" else back
-        return state.drive[self.num_hidden :]
+        return self._answers(state)
+
+    def _answers(self, state: NetworkState) -> Array:
+        """[O] the drives of the outputs without the ready node."""
+        return state.drive[self.num_hidden : self.num_hidden + self.num_answers]
+
+    def readiness(self, state: NetworkState) -> Array:
+        """How ready the ready node is: 0 to 1."""
+        return state.activity[-1]
 
     def _reconstruct(self, wiring: Wiring, state: NetworkState, activity: Array) -> Array:
         """[N] what each node gets back: sum of weight * receiver's activity over outgoing edges."""
@@ -808,7 +832,7 @@ class LoopyNetwork:
     ) -> tuple[NetworkState, Array, Array, Array]:
         """(state, feedback [hidden], feedback [outputs], modulators [M]) of what is taught."""
         last = self.num_inputs + self.num_hidden
-        output = state.activity[last:]
+        output = state.activity[last : last + self.num_answers]
         target = behind(jnp.asarray(teaching.target, output.dtype), output)
         taught = jnp.asarray(teaching.taught, output.dtype)
         target = jnp.where(taught > 0, target, 0.0)  # whatever an untaught target is, even nan
@@ -819,7 +843,7 @@ class LoopyNetwork:
         hidden, at_output = silent, jnp.zeros_like(output)
         if self.teaching in ("error", "target"):
             if self.loss == "cross_entropy":
-                log_p = jax.nn.log_softmax(state.drive[self.num_hidden :], axis=0)
+                log_p = jax.nn.log_softmax(self._answers(state), axis=0)
                 surprise = -(target * log_p).sum(0) * taught
             else:
                 surprise = (error * error).sum(0)
@@ -827,7 +851,9 @@ class LoopyNetwork:
             at_output, hidden = error, self._feedback(wiring, state, innate, error)
         elif self.teaching == "target":
             clamped = jnp.where(taught > 0, jnp.broadcast_to(target, output.shape), output)
-            state = state._replace(activity=jnp.concatenate([state.activity[:last], clamped]))
+            rest = state.activity[last + self.num_answers :]
+            activity = jnp.concatenate([state.activity[:last], clamped, rest])
+            state = state._replace(activity=activity)
             hidden = self._feedback(wiring, state, innate, target * taught)
         elif self.teaching == "reward":
             reward, rewarded = teaching.reward * taught, taught
@@ -840,6 +866,10 @@ class LoopyNetwork:
             rewarded = 1.0
             predicted = self._reconstruct(wiring, state, state.activity)
             state = state._replace(predicted=predicted)
+        if self.ready:
+            good = teaching.reward if self.teaching == "reward" else jnp.exp(-jnp.asarray(surprise))
+            off = (good - self.readiness(state)) * taught
+            at_output = jnp.concatenate([at_output, jnp.broadcast_to(off, (1, *lanes))])
         signals = [jnp.broadcast_to(s, lanes) for s in (reward, rewarded, surprise)]
         return state, hidden, at_output, jnp.stack(signals)
 
@@ -849,6 +879,8 @@ class LoopyNetwork:
         first, last = self.num_inputs, self.num_inputs + self.num_hidden
         if self.feedback == "none":
             return jnp.zeros((self.num_hidden, *error.shape[1:]))
+        if self.ready:  # whose own error goes no further
+            error = jnp.concatenate([error, jnp.zeros_like(error[:1])])
         if self.feedback == "random":
             back = state.feedback @ error
         elif self.feedback == "returning":
@@ -999,7 +1031,7 @@ class LoopyNetwork:
     ) -> NetworkState:
         """Every synapse changes by the rule, given what is taught now (None: nothing is)."""
         if teaching is None:
-            teaching = Teaching(jnp.zeros(self.num_outputs), taught=0.0)
+            teaching = Teaching(jnp.zeros(self.num_answers), taught=0.0)
         innate = theta["innate"]
         state, hidden, at_output, modulator = self._teach_signals(wiring, state, innate, teaching)
         views = self._synapses(wiring, state, (hidden, at_output), modulator, key)
@@ -1018,8 +1050,7 @@ class LoopyNetwork:
             change, new_trace = rule.update(self._bundle_theta(theta, wiring, b), trace, view)
             change = jnp.broadcast_to(change, view.weight.shape)
             if self.control == "shuffled":
-                given = layout.to_edges(wires, change)[wiring.permutation[b]]
-                change = layout.from_edges(wires, given)
+                change = layout.taken(wiring.permutation[b], change)
             change = jnp.where(plastic > 0, change, 0.0) * plastic  # 0 times inf would be nan
             change = layout.masked(wires, change)
             weights.append(view.weight + change)

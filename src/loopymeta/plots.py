@@ -1211,9 +1211,8 @@ def record_network(state: Any, prediction: Array, *, num_weights: int = 48) -> d
       are, up to ``num_weights``), and ``prediction`` [O]; lanes behind stay.
     """
     wiring, network = state
-    num_outputs = prediction.shape[0]
     num_hidden = network.leak.shape[0]
-    num_inputs = network.activity.shape[0] - num_hidden - num_outputs
+    num_inputs = network.activity.shape[0] - network.drive.shape[0]
     seen = {"stimulus": network.activity[:num_inputs]}
     if num_hidden:
         seen["activity"] = network.activity[num_inputs : num_inputs + num_hidden]

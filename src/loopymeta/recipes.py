@@ -120,6 +120,7 @@ def names() -> TrainConfig:
         select=2,
         select_task=Names(symbols=70_000, held_out="train", held_out_symbols=5_000),
         report=4,
+        report_controls=2,
     )
 
 

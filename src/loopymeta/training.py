@@ -442,9 +442,10 @@ def _report(
         "learned": lambda: figures_of(config.lifetime(config.task), theta, keys)
     }
     if config.controls:
+        some = keys[: config.report_controls]
         for control in CONTROLS:
-            jobs[control] = functools.partial(_control_figures, config, control, theta, keys)
-        jobs["untrained"] = lambda: figures_of(config.lifetime(config.task), start, keys)
+            jobs[control] = functools.partial(_control_figures, config, control, theta, some)
+        jobs["untrained"] = lambda: figures_of(config.lifetime(config.task), start, some)
     if config.baselines:
         for name, job in baselines(config.task).items():
             jobs[name] = lambda job=job: summary(job(keys))

@@ -1,0 +1,88 @@
+"""Does a rule that pays for its ticks think less about what is easy to predict?
+
+Networks of 64 hidden nodes read first names letter by letter and set their own pace: a ready node,
+taught how much probability the prediction gave to the target, says when a letter is done, at most
+six ticks after it was sent. The same search is made at several prices of a tick. Reported on fresh
+lifetimes of longer slices: the loss, the ticks a letter, and the ticks on the letters that were
+predicted better and worse than the median.
+
+    python experiments/self_paced.py [--generations 12] [--out runs] [--file FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+import loopymeta as lm
+from loopymeta.tasks import Names
+
+COLUMNS = ("held_out_nats", "ticks", "ticks_predictable", "ticks_surprising", "timeouts")
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is compared."""
+
+    costs: tuple[float, ...] = (0.0, 0.01, 0.05)
+    """Nats that a tick costs."""
+    max_ticks: int = 6
+    """The tick limit."""
+    hidden: int = 64
+    """Hidden nodes."""
+    generations: int = 12
+    """Outer steps at each price."""
+    out: str = "runs"
+    """Folder of run folders."""
+    seed: int = 0
+    """Seed of everything."""
+
+
+def config_of(config: Config, cost: float) -> lm.TrainConfig:
+    """The training run at one price."""
+    base = lm.recipe("names")
+    network = dataclasses.replace(
+        base.network, num_hidden=config.hidden, max_ticks=config.max_ticks
+    )
+    return dataclasses.replace(
+        base,
+        task=Names(symbols=30_000, held_out="train", held_out_symbols=5_000),
+        train_task=Names(symbols=10_000, held_out="train", held_out_symbols=3_000),
+        select_task=None,
+        network=network,
+        train_hidden=None,
+        outer=dataclasses.replace(base.outer, generations=config.generations, lifetimes=2),
+        tick_cost=cost,
+        select=4,
+        report=8,
+        baselines=False,
+        seed=config.seed,
+    )
+
+
+def main(config: Config) -> dict[str, dict]:
+    """The figures at every price."""
+    results = {}
+    for cost in config.costs:
+        run = lm.train(config_of(config, cost), config.out, name=f"self-paced-{cost:g}")
+        learned = run.read_json("result.json")["learned"]
+        results[f"{cost:g}"] = {name: learned[name] for name in COLUMNS}
+        shown = [
+            f"{name} {learned[name]['mean']:.3f} ± {learned[name]['spread']:.3f}"
+            for name in COLUMNS
+        ]
+        print(f"a tick costs {cost:g}: " + ", ".join(shown), flush=True)
+    return results
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--generations", type=int, default=Config.generations)
+    parser.add_argument("--out", default=Config.out)
+    parser.add_argument("--file", type=Path, help="also write the figures here, as JSON")
+    given = parser.parse_args()
+    found = main(Config(generations=given.generations, out=given.out))
+    if given.file:
+        given.file.write_text(json.dumps(found, indent=1) + "\n")
