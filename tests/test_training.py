@@ -15,7 +15,7 @@ from jax.experimental.compilation_cache.compilation_cache import reset_cache
 from loopymeta import checkpoint, data, runs, training
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.parameters import rate
-from loopymeta.recipes import RECIPES, recipe
+from loopymeta.recipes import RECIPES, TUNED, recipe
 from loopymeta.rules import Delta, Rule
 from loopymeta.runs import Run, RunError
 from loopymeta.tasks import Caesar, Delay, Memorize, Names, Reversal, Text
@@ -444,7 +444,7 @@ OWN_METRICS = {
 
 
 @pytest.mark.parametrize(
-    "name", [n if n in ("memorize",) else pytest.param(n, marks=pytest.mark.slow) for n in RECIPES]
+    "name", [n if n in ("memorize",) else pytest.param(n, marks=pytest.mark.slow) for n in TUNED]
 )
 def test_every_recipe_runs_from_end_to_end(tmp_path, name):
     if name == "names" and data.status("names") != "cached":
@@ -459,6 +459,15 @@ def test_every_recipe_runs_from_end_to_end(tmp_path, name):
         assert "test_nats" in result["unigram"]
     if name == "memorize":
         assert len(result["about"]["ceiling"]) == config.task.presentations
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in TUNED])
+def test_general_recipes_fit_their_tasks(name):
+    try:
+        training._check(recipe(name))
+    except (ImportError, data.DataError) as missing:
+        pytest.skip(str(missing))
 
 
 def test_spread_is_the_standard_deviation_over_lifetimes():

@@ -103,7 +103,7 @@ _ALL = (
         sha256="3ccaa407515a8778e5d0861875af38b17e418f301ad5bb3b5a6b65d901a41c7f",
         size=1_580_917,
         licence="MIT",
-        description="Omniglot, 5 other alphabets (105 x 105 PNGs)",
+        description="Omniglot, 5 alphabets, 2 of them as in the first (105 x 105 PNGs)",
     ),
 )
 DATASETS: dict[str, Dataset] = {dataset.name: dataset for dataset in _ALL}

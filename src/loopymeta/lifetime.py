@@ -333,7 +333,8 @@ class Lifetime:
                 theta, state, stimulus, teaching, jax.random.fold_in(noise, at)
             )
             loss, correct = symbol_loss(prediction, target, spec.loss)
-            outcome = Outcome(loss, correct, jnp.broadcast_to(ticks, loss.shape))
+            kept = prediction if spec.loss == "squared_error" else None
+            outcome = Outcome(loss, correct, jnp.broadcast_to(ticks, loss.shape), kept)
             seen = () if self.record is None else self.record(state, prediction)
             return state, (outcome, seen)
 

@@ -1353,7 +1353,10 @@ def _draw_series(
         bar.ax.tick_params(labelsize=_SMALL)
         kinds = {"activity": "node", "weights": "synapse"}
         row[0].set_ylabel(kinds.get(name.split("_")[0], ""), fontsize=_NORMAL)
-        _name_rows(row[0], values.shape[1], symbols if name in ("prediction", "stimulus") else None)
+        count = values.shape[1]
+        one_hot = symbols is not None and 0 <= count - len(symbols) <= 1  # with the constant input
+        named = name == "prediction" or (name == "stimulus" and one_hot)
+        _name_rows(row[0], count, symbols if named else None)
 
 
 def _draw_lines(axes: Axes, times: np.ndarray, values: np.ndarray) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 from loopymeta import _validate
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.network import Innate
 from loopymeta.rules import RFLO, Delta, FeedbackAlignment, RunningScale
-from loopymeta.tasks import Caesar, Delay, Memorize, Names, Reversal, Text
+from loopymeta.tasks import TASKS, Caesar, Delay, Memorize, Names, Reversal, Text
 
 
 def memorize() -> TrainConfig:
@@ -162,13 +163,31 @@ def caesar() -> TrainConfig:
     )
 
 
-RECIPES: dict[str, Callable[[], TrainConfig]] = {
+def general(name: str) -> TrainConfig:
+    """Where no recipe is tuned: a small search with the network of reversal."""
+    task = TASKS[name]()
+    return TrainConfig(
+        task=task,
+        train_task=task,
+        network=_associative(),
+        outer=OuterConfig(generations=12, population_size=12, lifetimes=2, frozen=_STEADY),
+        select=8,
+        report=16,
+    )
+
+
+TUNED: dict[str, Callable[[], TrainConfig]] = {
     "memorize": memorize,
     "delay": delay,
     "reversal": reversal,
     "names": names,
     "text": text,
     "caesar": caesar,
+}
+"""Training runs that are made for their task."""
+
+RECIPES: dict[str, Callable[[], TrainConfig]] = {
+    name: TUNED.get(name, functools.partial(general, name)) for name in TASKS
 }
 """The default training run of each task."""
 

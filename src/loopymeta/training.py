@@ -119,7 +119,7 @@ class Reporter:
 def task_name(task: Task) -> str:
     """The registered name of a task."""
     for name, cls in TASKS.items():
-        if isinstance(task, cls):
+        if type(task) is cls:
             return name
     return type(task).__name__.lower()
 

@@ -7,6 +7,19 @@ from typing import Any
 
 from loopymeta import _validate
 from loopymeta.tasks.base import Episode, Outcome, Spec, Task
+from loopymeta.tasks.changing import Shift
+from loopymeta.tasks.functions import (
+    Add,
+    Boolean,
+    Circuit,
+    Modulo,
+    Parity,
+    Redundant,
+    SignalPropagation,
+    Subtract,
+    Switch,
+)
+from loopymeta.tasks.images import Omniglot, SequentialDigits
 from loopymeta.tasks.language import NAME_SYMBOLS, Caesar, Names, Text, decode, encode
 from loopymeta.tasks.memory import (
     Delay,
@@ -17,14 +30,48 @@ from loopymeta.tasks.memory import (
     period_recall,
     suffix_match_recall,
 )
+from loopymeta.tasks.recall import (
+    Copy,
+    KeyRecall,
+    MultiQueryRecall,
+    PatternCompletion,
+    Resequence,
+    SelectiveCopy,
+)
+from loopymeta.tasks.signals import Henon, Lorenz, MackeyGlass
+
+FAMILIES: dict[str, dict[str, type]] = {
+    "memory": {
+        "memorize": Memorize,
+        "delay": Delay,
+        "reversal": Reversal,
+        "copy": Copy,
+        "selective_copy": SelectiveCopy,
+        "resequence": Resequence,
+        "key_recall": KeyRecall,
+        "multi_query_recall": MultiQueryRecall,
+        "pattern_completion": PatternCompletion,
+    },
+    "functions": {
+        "boolean": Boolean,
+        "add": Add,
+        "subtract": Subtract,
+        "switch": Switch,
+        "parity": Parity,
+        "modulo": Modulo,
+        "signal_propagation": SignalPropagation,
+        "circuit": Circuit,
+        "redundant": Redundant,
+    },
+    "long life": {"shift": Shift},
+    "signals": {"henon": Henon, "mackey_glass": MackeyGlass, "lorenz": Lorenz},
+    "language": {"names": Names, "text": Text, "caesar": Caesar},
+    "images": {"sequential_digits": SequentialDigits, "omniglot": Omniglot},
+}
+"""The families of the suite, and their tasks by name."""
 
 TASKS: dict[str, type] = {
-    "memorize": Memorize,
-    "delay": Delay,
-    "reversal": Reversal,
-    "names": Names,
-    "text": Text,
-    "caesar": Caesar,
+    name: task for family in FAMILIES.values() for name, task in family.items()
 }
 """Every task by name."""
 
@@ -51,17 +98,39 @@ def make_task(name: str, **options: Any) -> Task:
 
 
 __all__ = [
+    "FAMILIES",
     "NAME_SYMBOLS",
     "TASKS",
+    "Add",
+    "Boolean",
     "Caesar",
+    "Circuit",
+    "Copy",
     "Delay",
     "Episode",
+    "Henon",
+    "KeyRecall",
     "Longest",
+    "Lorenz",
+    "MackeyGlass",
     "Memorize",
+    "Modulo",
+    "MultiQueryRecall",
     "Names",
+    "Omniglot",
     "Outcome",
+    "Parity",
+    "PatternCompletion",
+    "Redundant",
+    "Resequence",
     "Reversal",
+    "SelectiveCopy",
+    "SequentialDigits",
+    "Shift",
+    "SignalPropagation",
     "Spec",
+    "Subtract",
+    "Switch",
     "Task",
     "Text",
     "decode",

@@ -77,11 +77,14 @@ class Outcome(NamedTuple):
       loss: nats (cross entropy), or squared error summed over the outputs.
       correct: 1.0 where the most probable symbol is the target, else 0.0.
       ticks: ticks of network time spent on the symbol.
+      prediction: what was predicted, kept under squared error only (of symbols ``correct`` is what
+        a score needs).
     """
 
     loss: Float[Array, "T"]
     correct: Float[Array, "T"]
     ticks: Float[Array, "T"]
+    prediction: Float[Array, "T O"] | None = None
 
 
 @runtime_checkable
