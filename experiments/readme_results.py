@@ -26,7 +26,7 @@ FIGURES = {
 COMMANDS = {
     "memorize": "loopymeta train memorize",
     "reversal": "loopymeta train reversal",
-    "reversal-4": ("loopymeta train reversal --task.n 4 --task.sequences 20000 --train-task.n 4"),
+    "reversal-4": "loopymeta train reversal --task.n 4 --task.sequences 20000",
     "names": "loopymeta train names",
 }
 

@@ -52,11 +52,13 @@ NEXT = {
 """What is worth trying next."""
 
 
-def _number(value: Any) -> str:
+def _number(value: Any, like: Any = None) -> str:
+    """Three decimals; none where the value (or the one it is the spread of) is in the hundreds."""
     value = float(value)
     if not math.isfinite(value):
         return "-"
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3f}"
+    size = abs(value if like is None else float(like))
+    return f"{value:.0f}" if size >= 100 else f"{value:.3f}"
 
 
 def format_figure(entry: Mapping[str, Any]) -> str:
@@ -66,7 +68,7 @@ def format_figure(entry: Mapping[str, Any]) -> str:
         return " ".join(_number(value) for value in mean[:6])
     # Figures read back from a file may hold "nan" as text.
     spread = float(spread)
-    return _number(mean) + (f" ± {_number(spread)}" if math.isfinite(spread) else "")
+    return _number(mean) + (f" ± {_number(spread, mean)}" if math.isfinite(spread) else "")
 
 
 class _Tables(Reporter):
