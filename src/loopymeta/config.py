@@ -319,7 +319,7 @@ class TrainConfig(Generic[T]):
     report: int = 16
     """Fresh lifetimes, never used before, on which it is reported."""
     report_controls: int | None = None
-    """The first of them, on which the controls are reported; unset, all."""
+    """How many of them the controls are reported on; unset, all."""
     controls: bool = True
     """Report the frozen, shuffled and zero-rule controls and the rule before training beside."""
     baselines: bool = True
@@ -330,7 +330,7 @@ class TrainConfig(Generic[T]):
         _validate.at_least("select", self.select, 0)
         _validate.at_least("report", self.report, 1)
         if self.report_controls is not None:
-            _validate.between("report_controls", self.report_controls, 1, self.report)
+            _validate.at_least("report_controls", self.report_controls, 1)
 
     def lifetime(
         self, task: Any = None, control: Control = "none", training: bool | None = None
