@@ -1074,9 +1074,9 @@ def _finish_curves(
 
 _COLUMNS = {
     "prequential_nats": "While learning\n(one pass, predicted before shown)",
-    "test_nats": "Test\n(unseen, nothing is taught)",
-    "dev_nats": "Development\n(unseen, nothing is taught)",
-    "held_out_nats": "Held out\n(unseen, nothing is taught)",
+    "test_nats": "Test\n(held out, nothing is taught)",
+    "dev_nats": "Development\n(held out, nothing is taught)",
+    "held_out_nats": "Held out\n(held out, nothing is taught)",
     "loss": "Over the whole lifetime",
 }
 
@@ -1178,7 +1178,8 @@ def _draw_rungs(
         spread = None if entry.spread is None else float(entry.spread)
         text = f"{mean:.3f}" + ("" if spread is None else f" ± {spread:.3f}")
         if not math.isfinite(mean) or mean > right:
-            axes.annotate(f"{text} →", (1, place), xycoords=("axes fraction", "data"), ha="right",
+            text = f"{text} →" if math.isfinite(mean) else "not finite"
+            axes.annotate(text, (1, place), xycoords=("axes fraction", "data"), ha="right",
                           va="center", fontsize=_SMALL + 1, color=colour)  # fmt: skip
             continue
         if entry.per_seed is not None and entry.per_seed.ndim == 1:

@@ -67,7 +67,9 @@ def format_figure(entry: Mapping[str, Any]) -> str:
     if isinstance(mean, list):
         return " ".join(_number(value) for value in mean[:6])
     # Figures read back from a file may hold "nan" as text.
-    spread = float(spread)
+    mean, spread = float(mean), float(spread)
+    if not math.isfinite(mean):
+        return "not finite"
     return _number(mean) + (f" ± {_number(spread, mean)}" if math.isfinite(spread) else "")
 
 
