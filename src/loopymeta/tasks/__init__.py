@@ -86,7 +86,7 @@ def make_task(name: str, **options: Any) -> Task:
     2
     >>> make_task("revursal")
     Traceback (most recent call last):
-    ValueError: unknown task 'revursal'. Did you mean 'reversal'? Known: caesar, delay, ...
+    ValueError: unknown task 'revursal'. Did you mean 'reversal'? Known: add, boolean, ...
     """
     if name not in TASKS:
         raise _validate.unknown("task", name, TASKS)
