@@ -172,7 +172,7 @@ def options_of(value, prefix=()):
 
 CANDIDATES = ["0.375", "3", "5", "7", "fixed", "windows", "test", "dev", "none", "ring", "relu"]
 CANDIDATES += ["silu", "shared", "per_synapse", "target", "random", "dense", "frozen", "train"]
-CANDIDATES += ["antithetic"]
+CANDIDATES += ["antithetic", "end"]
 
 
 SOME = (*TUNED, "parity")
@@ -485,7 +485,7 @@ def killed_and_resumed(moments, uninterrupted, dice):
 def test_a_full_disk_is_one_line_and_a_run_to_go_on_with(uninterrupted):
     # config.json fits, and some of the metrics.
     config = runs.to_dict(recipe("memorize"))
-    limit = len(json.dumps(config, indent=2)) + 600
+    limit = len(json.dumps(config, indent=2)) + 1500
     process = command(["train", "memorize", *STOPPED, "--name", "run"], limit=limit)
     _, err = process.communicate(timeout=300)
     assert process.returncode == 2, limit

@@ -542,20 +542,18 @@ def test_frozen_is_zero_is_no_rule_exactly():
     assert jnp.abs(controlled("none")[2][-1] - frozen[2][-1]).max() > 0.1
 
 
-@dataclasses.dataclass(frozen=True)
-class Bursting(rules.Rule):
-    """Changes without bound, or without a number."""
-
-    change: float = np.inf
-
-    def update(self, theta, trace, synapse):
-        return jnp.full_like(synapse.weight, self.change), trace
-
-
 @pytest.mark.parametrize("change", [np.inf, np.nan])
 @pytest.mark.parametrize("layout", ["dense", "sparse"])
 def test_nothing_gets_through_to_frozen_weights(change, layout):
     """Neither in the frozen control nor where the weights freeze in mid-life."""
+
+    @dataclasses.dataclass(frozen=True)
+    class Bursting(rules.Rule):
+        change: float = np.inf
+
+        def update(self, theta, trace, synapse):
+            return jnp.full_like(synapse.weight, self.change), trace
+
     options = {"layout": layout, "feedback": "kolen_pollack"}
     weights = live(*small(Bursting(change), control="frozen", **options), ticks=3)[2]
     zero = live(*small(Bursting(change), control="zero", **options), ticks=3)[2]

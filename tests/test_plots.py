@@ -704,10 +704,11 @@ def test_per_class_thetas_find_their_names(tmp_path):
 
 def test_results_of_other_tasks(tmp_path):
     run = a_run(tmp_path)
-    write_rule(run, NetworkConfig(rule=rules.Oja()), rule={"eta": np.float32(0.2)})
+    network = NetworkConfig(rule=rules.Oja(), num_hidden=8)
+    write_rule(run, network, rule={"eta": np.float32(0.2)}, innate=Innate().init())
     metrics = {"recall_curve": [0.1, 0.9], "prequential_nats": 2.2, "test_nats": 2.1}
     run.write_json("result.json", {"learned": metrics, "about": {"task": "names"}})
     said = []
     paths = plots.training_figures(run.path, say=said.append)
-    assert [path.stem for path in paths] == ["rule", "recall_curve", "ladder"]
+    assert [path.stem for path in paths] == ["rule", "recall_curve", "ladder", "lifetime", "graph"]
     assert len(said) == 1

@@ -1844,11 +1844,13 @@ def _run_lifetime(run: Any) -> dict[str, Figure]:
     """One lifetime of the rule found on the task of the search, and one of the graphs."""
     from loopymeta._jax import jax
     from loopymeta.lifetime import Lifetime
+    from loopymeta.parameters import check_theta
     from loopymeta.training import read_config, read_rule
 
     config, (network, theta) = read_config(run.path), read_rule(run.path)
     task = config.train_task
     learner = network.build(task.spec, config.seed)
+    theta = check_theta(theta, learner.init_theta(), space=learner.space())
     life = Lifetime(learner, task, record=record_network)
     live = jax.jit(lambda key: (life.start(theta, key)[1], life(theta, key)[1]["record"]))
     episode, record = jax.device_get(live(jax.random.key(config.seed)))
