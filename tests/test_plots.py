@@ -662,6 +662,18 @@ def test_training_figures_of_a_whole_run(tmp_path):
     assert all(path.parent == run.figures and path.stat().st_size > 5000 for path in paths)
 
 
+def test_of_a_long_life_the_beginning_is_recorded(tmp_path, monkeypatch):
+    run = a_run(tmp_path)  # of 9 symbols
+    network = NetworkConfig(rule=rules.Oja(), num_hidden=8)
+    write_rule(run, network, rule={"eta": np.float32(0.2)}, innate=Innate().init())
+    seen = []
+    monkeypatch.setattr(plots, "lifetime", lambda record, **_: seen.append(len(record["activity"])))
+    plots._run_lifetime(run)
+    monkeypatch.setattr(plots, "_RECORDED", 5 * 17)  # 5 inputs, 8 hidden nodes, 4 outputs
+    plots._run_lifetime(run)
+    assert seen == [9, 5]
+
+
 def test_training_figures_says_what_is_missing(tmp_path):
     run = a_run(tmp_path)
     said = []

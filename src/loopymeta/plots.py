@@ -1840,8 +1840,15 @@ def _run_rule(run: Any) -> dict[str, Figure]:
     return {"rule": _stacked_rules(drawn)}
 
 
+_RECORDED = 25_000_000
+"""Activities that the figure of a lifetime may record: 100 MB."""
+
+
 def _run_lifetime(run: Any) -> dict[str, Figure]:
-    """One lifetime of the rule found on the task of the search, and one of the graphs."""
+    """One lifetime of the rule found on the task of the search, and one of the graphs.
+
+    Of a life too long to be recorded in `_RECORDED` numbers it is the beginning.
+    """
     from loopymeta._jax import jax
     from loopymeta.lifetime import Lifetime
     from loopymeta.parameters import check_theta
@@ -1852,8 +1859,14 @@ def _run_lifetime(run: Any) -> dict[str, Figure]:
     learner = network.build(task.spec, config.seed)
     theta = check_theta(theta, learner.init_theta(), space=learner.space())
     life = Lifetime(learner, task, record=record_network)
-    live = jax.jit(lambda key: (life.start(theta, key)[1], life(theta, key)[1]["record"]))
-    episode, record = jax.device_get(live(jax.random.key(config.seed)))
+    limit = max(_RECORDED // learner.network.num_nodes, 1)
+
+    def live(key: Array) -> tuple[Any, Any]:
+        state, episode = life.start(theta, key)
+        episode = jax.tree.map(lambda x: x[:limit], episode)
+        return episode, life.advance(theta, state, episode, key)[2]
+
+    episode, record = jax.device_get(jax.jit(live)(jax.random.key(config.seed)))
     title = f"One lifetime of the rule found, on {_task_name(run.config(), {})}"
     symbols, target = task.spec.symbols, None
     if task.spec.loss == "cross_entropy":
