@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from loopymeta import data as data
     from loopymeta import graph as graph
     from loopymeta import hebbian as hebbian
+    from loopymeta import interventions as interventions
     from loopymeta import learners as learners
     from loopymeta import lifetime as lifetime
     from loopymeta import meta as meta
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from loopymeta import rule_text as rule_text
     from loopymeta import rules as rules
     from loopymeta import runs as runs
+    from loopymeta import sweep as sweep
+    from loopymeta import sweep_plots as sweep_plots
     from loopymeta import tasks as tasks
     from loopymeta import testing as testing
     from loopymeta import training as training
@@ -98,6 +101,7 @@ _MODULES = (
     "data",
     "graph",
     "hebbian",
+    "interventions",
     "learners",
     "lifetime",
     "meta",
@@ -111,6 +115,8 @@ _MODULES = (
     "rule_text",
     "rules",
     "runs",
+    "sweep",
+    "sweep_plots",
     "tasks",
     "testing",
     "training",

@@ -32,7 +32,7 @@ class Wires(NamedTuple):
     Attributes:
       senders: [E] sending node.
       receivers: [E] receiving node, counted from the bundle's first receiver; sorted.
-      mask: [R, N] 1 where there is an edge (dense), or ().
+      mask: 1 where there is an edge, else 0: [R, N] (dense); [E], or () where all are (sparse).
       by_sender: [E] order of the edges that sorts them by sender, then receiver (sparse), or ().
     """
 
@@ -134,8 +134,23 @@ class Layout:
         return flat[places].reshape(values.shape)
 
     def masked(self, wires: Wires, values: Array) -> Array:
-        """Zero where there is no edge."""
-        return values * behind(wires.mask, values) if self.dense else values
+        """Zero where there is no edge, whatever the value there is."""
+        if isinstance(wires.mask, tuple):
+            return values
+        return jnp.where(behind(wires.mask, values) > 0, values, 0.0)
+
+    def without(self, wires: Wires, kept: Array) -> Wires:
+        """The wires less the edges where ``kept`` [E] is 0."""
+        if self.dense:
+            return wires._replace(mask=wires.mask * self.from_edges(wires, kept))
+        old = jnp.ones(self.num_edges) if isinstance(wires.mask, tuple) else wires.mask
+        return wires._replace(mask=old * kept)
+
+    def with_all(self, wires: Wires) -> Wires:
+        """The wires with all edges of the graph."""
+        if not self.dense:
+            return wires._replace(mask=())
+        return wires._replace(mask=self.from_edges(wires, jnp.ones(self.num_edges)))
 
     def of_senders(self, wires: Wires, nodes: Array) -> Array:
         """[N, ...] -> each synapse's sender's value (broadcastable to the edge shape)."""

@@ -190,7 +190,7 @@ class NetworkConfig:
             self.rule,
             loss=spec.loss,
             ready=ready,
-            lifespan=float(spec.length * (self.max_ticks or self.ticks)),
+            lifespan=float(spec.lifespan * (self.max_ticks or self.ticks)),
             **sizes,
             **choices,
         )

@@ -10,13 +10,17 @@ Axis letters: T symbols in a lifetime, K ticks a symbol, P candidates.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import behind
 from loopymeta.graph import Graph
+from loopymeta.interventions import Hurry, interventions_of
 from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
 from loopymeta.parameters import Theta
 from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task, masked_mean
@@ -206,6 +210,26 @@ class Plastic:
         inner = network.teach(theta, wiring, inner, teaching, jax.random.fold_in(key, 1 << 20))
         return PlasticState(wiring, inner), prediction, ticks
 
+    # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
+
+    def perturb(self, state: PlasticState, key: Array, sigma: float) -> PlasticState:
+        """Every weight times 1 + sigma * normal, the same for all lanes."""
+        return state._replace(network=self.network.perturb(state.network, key, sigma))
+
+    def remove(self, state: PlasticState, key: Array, edges: float, nodes: float) -> PlasticState:
+        """Takes random fractions of the edges and hidden nodes out."""
+        return PlasticState(*self.network.remove(*state, key, edges, nodes))
+
+    def restore(self, state: PlasticState) -> PlasticState:
+        """Puts all edges back, with weights of zero."""
+        return state._replace(wiring=self.network.restore(state.wiring))
+
+    def hurried(self, ticks: int) -> Plastic:
+        """The learner with at most so many ticks a symbol."""
+        name = "max_ticks" if self.max_ticks is not None else "ticks"
+        fewer = min(ticks, getattr(self.pacing, name))
+        return dataclasses.replace(self, pacing=dataclasses.replace(self.pacing, **{name: fewer}))
+
 
 def symbol_loss(prediction: Array, target: Array, loss: str) -> tuple[Array, Array]:
     """(loss, correct) of one prediction [O, ...] against a target [O].
@@ -263,6 +287,12 @@ class Lifetime:
         _validate.at_least("tick_cost", self.tick_cost, 0, whole=False)
         if self.tick_cost and self._max_ticks is None:
             raise ValueError(f"tick_cost needs self-paced reading, got {self.tick_cost}")
+        for act in interventions_of(self.task):
+            if act.at >= self.task.spec.length:
+                raise ValueError(
+                    f"an intervention at symbol {act.at} comes after the {self.task.spec.length} "
+                    "symbols of the lifetime"
+                )
         _validate.at_least("segment", self.segment, 0)
         if self.truncated and not self.segment:
             raise ValueError("truncated needs segment > 0, the symbols a gradient flows through")
@@ -275,6 +305,14 @@ class Lifetime:
     @property
     def _max_ticks(self) -> int | None:
         return getattr(self.learner, "max_ticks", None)
+
+    def _limits(self) -> np.ndarray:
+        """[T] the tick limit of each symbol."""
+        limits = np.full(self.task.spec.length, float(self._max_ticks or 0))
+        for act in interventions_of(self.task):
+            if isinstance(act, Hurry):
+                limits[act.at :] = np.minimum(limits[act.at :], act.ticks)
+        return limits
 
     def score(self, outcome: Outcome, episode: Episode) -> tuple[Array, Metrics]:
         """(loss, metrics) of what came of a lifetime.
@@ -290,7 +328,7 @@ class Lifetime:
         surprising = outcome.loss > jnp.nanmedian(jnp.where(scored, outcome.loss, jnp.nan))
         metrics = metrics | {
             "ticks": ticks.mean(),
-            "timeouts": (ticks > self._max_ticks).astype(ticks.dtype).mean(),
+            "timeouts": (ticks > self._limits()).astype(ticks.dtype).mean(),
             "ticks_predictable": masked_mean(ticks, scored & ~surprising),
             "ticks_surprising": masked_mean(ticks, scored & surprising),
         }
@@ -360,10 +398,36 @@ class Lifetime:
             seen_parts = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), seen_parts, seen_rest)
         return state, *seen_parts
 
+    def through(
+        self, theta: Theta, state: State, episode: Episode, key: Array
+    ) -> tuple[State, Outcome, Any]:
+        """Lives through a whole episode with the task's interventions: as `advance`.
+
+        Between two interventions it is an `advance` of its own, so that they cost nothing to the
+        symbols in between, and the state may take another form.
+        """
+        acts = interventions_of(self.task)
+        if not acts:
+            return self.advance(theta, state, episode, key)
+        length, newborn, learner = episode.target.shape[0], state, self.learner
+        chance = jax.random.fold_in(key, 2)
+        parts = []
+        for start, stop in itertools.pairwise(sorted({0, length, *(act.at for act in acts)})):
+            for number, act in enumerate(acts):
+                if act.at == start:
+                    own = jax.random.fold_in(chance, number)
+                    learner, state = act.apply(learner, state, own, lambda: newborn)
+            life = dataclasses.replace(self, learner=learner)
+            part = jax.tree.map(lambda x, a=start, b=stop: x[a:b], episode)
+            state, *lived = life.advance(theta, state, part, key, start)
+            parts.append(tuple(lived))
+        outcome, seen = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+        return state, outcome, seen
+
     def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
         """Lives one lifetime: (loss, metrics). Pure; jit, vmap and grad it as you like."""
         state, episode = self.start(theta, key)
-        _, outcome, seen = self.advance(theta, state, episode, key)
+        _, outcome, seen = self.through(theta, state, episode, key)
         loss, metrics = self.score(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": seen}
@@ -378,7 +442,7 @@ class Lifetime:
             return jax.vmap(self, in_axes=(0, None))(thetas, key)
         lanes = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), thetas)
         state, episode = self.start(lanes, key)
-        _, outcome, seen = self.advance(lanes, state, episode, key)
+        _, outcome, seen = self.through(lanes, state, episode, key)
         losses, metrics = jax.vmap(self.score, in_axes=(-1, None))(outcome, episode)
         if self.record is not None:
             metrics = metrics | {"record": jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), seen)}

@@ -17,6 +17,7 @@ import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.interventions import interventions_of
 from loopymeta.parameters import Space, Theta, check_values, from_search, to_search
 
 Metrics = dict[str, Array]
@@ -703,6 +704,8 @@ class Persistent:
                 "Persistent lowers the loss, window by window, so the objective must be 'loss', "
                 f"got {objective!r}"
             )
+        if interventions_of(self._life.task):
+            raise ValueError("Persistent lives in windows, and cannot intervene in mid-life")
         length = self._life.task.spec.length
         if length % self.window:
             raise ValueError(

@@ -20,6 +20,7 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import HIDDEN, MEMORY, OUTPUT, Bundles, Layout, Wires, ahead, behind
 from loopymeta.graph import Graph
+from loopymeta.interventions import survivors
 from loopymeta.parameters import Theta, check_parameters, defaults, fraction, rate, real, spaces
 from loopymeta.rules import NEEDS, NUM_MODULATORS, Rule, Synapse, Zero
 
@@ -942,7 +943,8 @@ class LoopyNetwork:
                 if layout.dense:
                     energy = layout.forward(wires, behind(wires.mask, weight), squares)
                 else:
-                    energy = layout.sum_in(wires, layout.of_senders(wires, squares))
+                    heard_squares = layout.of_senders(wires, squares)
+                    energy = layout.sum_in(wires, layout.masked(wires, heard_squares))
                 fields["energy"] = layout.of_receivers(wires, energy)
             if "norm" in uses or "norm1" in uses:
                 powers = weight * weight if "norm" in uses else jnp.abs(weight)
@@ -1103,6 +1105,61 @@ class LoopyNetwork:
         state = self.propagate(wiring, self.send(state, stimulus), key)
         prediction = self.read(wiring, state)
         return self.teach(theta, wiring, state, teaching, key), prediction
+
+    # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
+
+    def perturb(self, state: NetworkState, key: Array, sigma: float) -> NetworkState:
+        """Every weight times 1 + sigma * normal; the same numbers for every lane."""
+
+        def noisy(values: Array, key: Array, axes: int) -> Array:
+            normal = jax.random.normal(key, values.shape[:axes])
+            return values * (1 + sigma * behind(normal, values))
+
+        keys = jax.random.split(key, 4)
+        each = zip(state.weight, keys, self.layouts, strict=False)
+        weight = Bundles(*(noisy(w, k, len(layout.edge_shape)) for w, k, layout in each))
+        feedback = state.feedback
+        if self.feedback in ("random", "kolen_pollack"):
+            random = self.feedback == "random"
+            axes = 2 if random else len(self.layouts.output.edge_shape)
+            feedback = noisy(feedback, keys[3], axes)
+        return state._replace(weight=weight, feedback=feedback)
+
+    def remove(
+        self, wiring: Wiring, state: NetworkState, key: Array, edges: float, nodes: float
+    ) -> tuple[Wiring, NetworkState]:
+        """Takes random fractions of all edges, and of the hidden nodes, out of the network.
+
+        The weights of edges that are out are zero and stay zero. A node that is out has no edges:
+        it is silent (in a competition of its group it still stands, at a drive of zero).
+        """
+        key_edges, key_nodes = jax.random.split(key)
+        alive = survivors(key_nodes, self.num_hidden, nodes)
+        ends = [jnp.ones(self.num_inputs), alive, jnp.ones(self.num_outputs)]
+        node = jnp.concatenate(ends)
+        stays = survivors(key_edges, sum(self.num_edges), edges)
+        starts = np.cumsum((0, *self.num_edges))
+        wires, weights = [], []
+        for b, (layout, own) in enumerate(zip(self.layouts, wiring.wires, strict=True)):
+            kept = stays[starts[b] : starts[b + 1]]
+            kept = kept * node[own.senders] * node[own.receivers + layout.first]
+            wires.append(layout.without(own, kept))
+            weights.append(layout.masked(wires[b], state.weight[b]))
+        feedback = state.feedback
+        if self.feedback == "random":
+            feedback = feedback * behind(alive, feedback)
+        elif self.feedback == "kolen_pollack":
+            feedback = self.layouts.output.masked(wires[OUTPUT], feedback)
+        silent = behind(node, state.activity)
+        state = state._replace(
+            weight=Bundles(*weights), feedback=feedback, activity=state.activity * silent
+        )
+        return wiring._replace(wires=Bundles(*wires)), state
+
+    def restore(self, wiring: Wiring) -> Wiring:
+        """Puts all edges of the graph back; what the weights are is the state's."""
+        pairs = zip(self.layouts, wiring.wires, strict=True)
+        return wiring._replace(wires=Bundles(*(layout.with_all(own) for layout, own in pairs)))
 
     def formula(self, theta: Theta | None = None) -> str:
         """The rules of the network as text, with the numbers of ``theta``, class by class."""

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.interventions import perturbed, survivors
 from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
@@ -55,6 +56,7 @@ class RNNState(NamedTuple):
       count: how many symbols are in the window.
       learning: whether the last symbol went into it (else the network was frozen).
       age: symbols since birth.
+      kept: 1.0 or 0.0 for each weight, the ones that were removed in mid-life; () while none is.
     """
 
     weight: Any
@@ -64,6 +66,7 @@ class RNNState(NamedTuple):
     count: Array
     learning: Array
     age: Array
+    kept: Any = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,12 +142,12 @@ class OnlineRNN:
 
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> OnlineRNN:
-        """The network for a task: its sizes, its loss, and a lifespan of its length."""
+        """The network for a task: its sizes, its loss and its lifespan."""
         sizes: dict[str, Any] = {
             "num_inputs": spec.num_inputs,
             "num_outputs": spec.num_outputs,
             "loss": spec.loss,
-            "lifespan": float(spec.length),
+            "lifespan": float(spec.lifespan),
         }
         return cls(**(sizes | choices))
 
@@ -242,6 +245,8 @@ class OnlineRNN:
         direction, optimizer = self._transform().update(gradient, state.optimizer, state.weight)
         step = theta["learning_rate"] / (1 + state.age / (theta["horizon"] * self.lifespan))
         weight = jax.tree.map(lambda w, d: w + step * d, state.weight, direction)
+        if not isinstance(state.kept, tuple):
+            weight = jax.tree.map(jnp.multiply, weight, state.kept)
         taught = state.window.taught.any()
         weight, optimizer = jax.tree.map(
             lambda new, old: jnp.where(taught, new, old),
@@ -263,6 +268,48 @@ class OnlineRNN:
         )
         full = state.count >= self.window
         return jax.lax.cond(full, lambda s: self._update(theta, s), lambda s: s, state)
+
+    # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
+
+    def perturb(self, state: RNNState, key: Array, sigma: float) -> RNNState:
+        """Every weight and bias times 1 + sigma * normal."""
+        return state._replace(weight=perturbed(state.weight, key, sigma))
+
+    def remove(self, state: RNNState, key: Array, edges: float, nodes: float) -> RNNState:
+        """Takes random fractions of the kernels' weights, and of every layer's units, out.
+
+        A unit that is out hears nothing, not even its biases, and nothing hears it.
+        """
+        key_edges, key_nodes = jax.random.split(key)
+        leaves, structure = jax.tree.flatten(state.weight)
+        stays = survivors(key_edges, sum(x.size for x in leaves if x.ndim == 2), edges)
+        kept, place = [], 0
+        for leaf in leaves:
+            part = leaf.size if leaf.ndim == 2 else 0
+            own = stays[place : place + part].reshape(leaf.shape) if part else jnp.ones(leaf.shape)
+            kept.append(own)
+            place += part
+        masks = jax.tree.unflatten(structure, kept)
+        below = jnp.ones(self.num_inputs)
+        for cell, layer_key in zip(
+            masks["cells"], jax.random.split(key_nodes, self.num_layers), strict=True
+        ):
+            alive = survivors(layer_key, self.width, nodes)
+            for part, senders in (("dense_i", below), ("dense_h", alive)):
+                for name, mask in cell[part].items():
+                    gates = jnp.tile(alive, mask.shape[-1] // self.width)
+                    rows = senders[:, None] if name == "kernel" else 1.0
+                    cell[part][name] = mask * rows * jnp.broadcast_to(gates, mask.shape)
+            below = alive
+        masks["readout"]["kernel"] = masks["readout"]["kernel"] * below[:, None]
+        if not isinstance(state.kept, tuple):
+            masks = jax.tree.map(jnp.multiply, masks, state.kept)
+        weight = jax.tree.map(jnp.multiply, state.weight, masks)
+        return state._replace(weight=weight, kept=masks)
+
+    def restore(self, state: RNNState) -> RNNState:
+        """Puts everything back, with weights of zero."""
+        return state._replace(kept=())
 
     # --- the learner -----------------------------------------------------------------------------
 

@@ -30,7 +30,7 @@ def reservoir(
     1960). What a rule for hidden synapses is worth is what it is better by than this.
 
     Args:
-      spec: of the task: its sizes, its loss, and its length as the lifespan.
+      spec: of the task: its sizes, its loss and its lifespan.
       num_hidden: hidden nodes.
       gain: of the recurrent synapses, about their spectral radius: weights are normal with standard
         deviation gain / sqrt(edges into a node from hidden nodes).
@@ -77,7 +77,7 @@ def reservoir(
         innate=innate,
         feedback="none",
         loss=spec.loss,
-        lifespan=float(spec.length),
+        lifespan=float(spec.lifespan),
     )
     return Plastic(network, graphs)
 

@@ -32,6 +32,8 @@ class Spec:
       floor: lowest possible expected mean loss over the scored symbols (nats per symbol for cross
         entropy), where it is known, else None. No honest figure lies below it.
       symbols: names of the symbols, for printing; targets index into them too.
+      lifespan: symbols that one learner lives: fewer than ``length`` where a newborn takes its
+        place in mid-life (see `loopymeta.interventions`); unset, ``length``.
 
     >>> Spec(num_inputs=3, num_outputs=3, length=10, chance=1 / 3).loss
     'cross_entropy'
@@ -44,6 +46,11 @@ class Spec:
     chance: float = 0.0
     floor: float | None = None
     symbols: tuple[str, ...] | None = None
+    lifespan: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.lifespan:
+            object.__setattr__(self, "lifespan", self.length)
 
 
 FREEZE = 1
@@ -89,7 +96,11 @@ class Outcome(NamedTuple):
 
 @runtime_checkable
 class Task(Protocol):
-    """A family of lifetimes: a frozen dataclass of plain values, each with a default."""
+    """A family of lifetimes: a frozen dataclass of plain values, each with a default.
+
+    A task may have an attribute ``interventions``: what is done to the learner in mid-life (see
+    `loopymeta.interventions`).
+    """
 
     @property
     def spec(self) -> Spec:
