@@ -84,6 +84,7 @@ def test_the_reservoir_learns_and_reports_the_metrics_of_the_task():
     assert found["accuracy"].mean() > 10 * task.spec.chance
 
 
+@pytest.mark.slow
 def test_the_lstm_lives_on_many_devices_without_waiting_for_itself():
     """Births of two devices at once once blocked each other for ever (see `baselines`)."""
     code = """
@@ -97,6 +98,7 @@ assert found["loss"].shape == (4,), found
     subprocess.run([sys.executable, "-c", code], check=True, timeout=300, capture_output=True)
 
 
+@pytest.mark.slow
 def test_a_baseline_is_a_lifetime_on_the_same_keys():
     from loopymeta.learners.reservoir import reservoir
 

@@ -77,6 +77,7 @@ def test_counts_real_edges_only():
     assert (degrees[4:] == 16).all() and network.even[1:] == (True, True)
 
 
+@pytest.mark.slow
 def test_scaling_and_devices():
     import devices
     import scaling

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import jax
 import pytest
+from conftest import some_fast
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import loopymeta
@@ -179,7 +180,7 @@ SOME = (*TUNED, "parity")
 """The tuned recipes, and one of the others, which are alike."""
 
 
-@pytest.mark.parametrize("task", SOME)
+@pytest.mark.parametrize("task", some_fast(SOME, ("memorize", "names")))
 def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, capsys):
     """Each one is changed on the command line, and is found changed, it alone, in what is run."""
     got = []
@@ -346,6 +347,7 @@ def on_a_terminal(words, columns=100) -> tuple[int, str]:
     return process.wait(), shown.decode()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_a_live_line_and_a_table():
     words = tiny(outer__generations=40, **(BARE | {"controls": True}))
     status, shown = on_a_terminal(["train", "memorize", *words, "--name", "run"])
@@ -405,6 +407,7 @@ def test_ctrl_c_and_sigterm_write_a_checkpoint_and_say_how_to_go_on(number, unin
     assert figures("runs/run") == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_lose_a_run(uninterrupted):
     process = command(["train", "memorize", *STOPPED, "--name", "run"])
     for line in process.stdout:
@@ -713,6 +716,7 @@ def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, finished, capsys)
     assert figures(run) == figures(finished)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("default")  # as outside of tests, where it is no error
 def test_resuming_with_the_newest_checkpoint_damaged_says_so(finished, capsys):
     words = ["train", "memorize", *tiny(**BARE), "--name", "run"]

@@ -61,7 +61,7 @@ def form_network(order: str, teaching: str):
     return whole
 
 
-FAST = ("oja", "covariance", "bcm", "hpca", "rflo", "stdp", "three_factor")
+FAST = ("covariance", "rflo", "three_factor")
 
 
 @pytest.mark.parametrize("name", some_fast(POINTS, FAST))

@@ -329,6 +329,7 @@ def test_learns_caesar():
     assert float(metrics["letters_to_perfect"]) < 1400
 
 
+@pytest.mark.slow
 def test_vmap_is_a_loop():
     """Over lives, and over candidates."""
     learner = small(width=8)
@@ -379,6 +380,7 @@ def test_compiles_once():
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_meta_gradient_flows_to_theta():
     """The loss of a lifetime has a derivative by the learning rate: that of finite differences."""
     learner = small(optimizer="sgd", window=4)

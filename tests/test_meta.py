@@ -77,7 +77,7 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("layout", some_fast(WAYS, ["dense"]))
+@pytest.mark.parametrize("layout", some_fast(WAYS, ["sparse"]))
 def test_evaluate_is_a_loop_however_it_is_done(layout):
     life, thetas, keys = life_case(layout=layout)
     single = jax.jit(life)
@@ -473,6 +473,7 @@ def estimates(loop, steps, seed=0):
     return np.asarray(moved)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", some_fast([8, 2], [2]))
 def test_persistent_estimate_is_not_biased(window):
     """The mean over many windows is the gradient over whole lifetimes, of birth and life alike."""
@@ -495,6 +496,7 @@ def test_persistent_estimate_is_not_biased(window):
     assert np.abs((found.mean(0) - true) / error).max() < 5
 
 
+@pytest.mark.slow
 def test_persistent_over_whole_lifetimes_is_antithetic():
     """With a window of a lifetime, one step is plain antithetic evolution, number by number."""
     problem = lifetime_problem()
@@ -519,6 +521,7 @@ def test_persistent_over_whole_lifetimes_is_antithetic():
     )
 
 
+@pytest.mark.slow
 def test_persistent_learns():
     loop = Persistent(
         lifetime_problem(), window=2, population_size=32, learning_rate=0.05, check_every=5

@@ -189,7 +189,9 @@ def test_rflo_with_recurrence_is_not_the_gradient(x64):
     assert np.abs(directions(*case) - descent(*case)).max() > 1e-3
 
 
-@pytest.mark.parametrize("relays, exact", [(4, True), (3, False)])
+@pytest.mark.parametrize(
+    "relays, exact", [pytest.param(4, True, marks=pytest.mark.slow), (3, False)]
+)
 def test_relays_reach_as_far_as_they_say(relays, exact, x64):
     """In a chain of five hidden nodes the first synapse's credit needs four hops."""
     case = gradient_case(rules.RFLO(relays=relays), edges=CHAIN, ticks=9, leak=(1.0, 1.0))
@@ -302,7 +304,6 @@ RULES_BY_LAYOUT = {
 
 
 FAST_RULES = (
-    "hpca",
     "hpca subspace",
     "shifted_hpca",
     "normalised l1",
@@ -320,7 +321,6 @@ def test_sparse_is_masked_dense_for_every_rule(name):
 
 
 FAST_MODES = (
-    "prediction",
     "kolen_pollack",
     "random",
     "returning, memory",
@@ -343,6 +343,7 @@ def test_sparse_is_masked_dense_in_every_mode(mode):
     assert jnp.abs(weights[-1] - weights[0]).max() > 1e-4
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31 - 1), st.sampled_from((9, 12, 24)), st.booleans())
 @settings(max_examples=6)
 def test_layouts_are_sums_over_edges(seed, num_edges, lanes):

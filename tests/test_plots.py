@@ -633,6 +633,7 @@ def write_rule(run: Run, network: NetworkConfig, classes=EDGE_CLASSES, **theta) 
     run.write_json("rule.json", stored)
 
 
+@pytest.mark.slow
 def test_training_figures_of_a_whole_run(tmp_path):
     run = a_run(tmp_path)
     for g in range(4):

@@ -248,6 +248,7 @@ def test_too_many_digits(digits):
     )
 
 
+@pytest.mark.slow
 def test_real_digits_and_their_nearest_neighbours():
     if importlib.util.find_spec("sklearn") is None:
         pytest.skip("needs scikit-learn")

@@ -270,6 +270,7 @@ def bayes_loss(task, episode) -> np.ndarray:
     return np.array(nats)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "task", [SHIFTS[1], Shift(3, 80, alphabet=6, successors=3)], ids=lambda task: repr(task)[5:60]
 )
@@ -340,6 +341,7 @@ def test_a_constant_scores_the_chance_of_a_shift(order):
     assert abs(accuracy.mean() - task.spec.chance) < 5 * accuracy.std() / math.sqrt(500)
 
 
+@pytest.mark.slow
 def test_recovery_of_who_is_not_told_the_changes():
     """Counts that are never reset suffer from every change; those that are told recover."""
     task = Shift(segments=6, segment_length=200, alphabet=6)

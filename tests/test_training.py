@@ -10,6 +10,7 @@ import os
 import jax
 import numpy as np
 import pytest
+from conftest import some_fast
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 from loopymeta import checkpoint, data, runs, training
@@ -122,6 +123,7 @@ def whole(tmp_path_factory) -> dict:
 # --- the same, bit for bit -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_run_and_another_seed_another(tmp_path, whole):
     jax.clear_caches()
     assert figures(trained(tmp_path, "again")) == whole
@@ -130,7 +132,9 @@ def test_a_seed_gives_the_same_run_and_another_seed_another(tmp_path, whole):
         assert other[name] != whole[name]
 
 
-@pytest.mark.parametrize("method", ["evolution", "gradient", "antithetic", "persistent"])
+@pytest.mark.parametrize(
+    "method", some_fast(("evolution", "gradient", "antithetic", "persistent"), ("evolution",))
+)
 def test_stopped_from_the_keyboard_and_resumed_equals_uninterrupted(tmp_path, method):
     whole = trained(tmp_path, method=method)
     stopper = Stopper(at=4, error=KeyboardInterrupt)  # begin, compiled, two generations
@@ -143,6 +147,7 @@ def test_stopped_from_the_keyboard_and_resumed_equals_uninterrupted(tmp_path, me
     assert figures(resumed) == figures(whole)
 
 
+@pytest.mark.slow
 def test_killed_at_every_event_and_resumed_equals_uninterrupted(tmp_path, save_always):
     """One run is killed again and again: after each generation, stage and learner's figures."""
     choices = {"select": 2, "controls": True}
@@ -216,6 +221,7 @@ def test_what_has_changed_since_the_run_began_is_said(tmp_path):
     assert f"device: 99 x abacus (wood) -> {training.device_name()}" in note
 
 
+@pytest.mark.slow
 def test_which_candidate_was_chosen_is_told(tmp_path):
     notes = []
     reporter = training.Reporter()
@@ -249,6 +255,7 @@ class OwnRule(Rule):
         return theta["eta"] * synapse.pre * synapse.feedback, trace
 
 
+@pytest.mark.slow
 def test_a_run_of_a_rule_of_ones_own_is_read_back(tmp_path):
     network = dataclasses.replace(NETWORK, output_rule=OwnRule())
     config = dataclasses.replace(tiny(), network=network)
@@ -443,9 +450,7 @@ OWN_METRICS = {
 }
 
 
-@pytest.mark.parametrize(
-    "name", [n if n in ("memorize",) else pytest.param(n, marks=pytest.mark.slow) for n in TUNED]
-)
+@pytest.mark.parametrize("name", some_fast(TUNED, ()))
 def test_every_recipe_runs_from_end_to_end(tmp_path, name):
     if name == "names" and data.status("names") != "cached":
         pytest.skip("the names are not at hand")

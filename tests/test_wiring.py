@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conftest import graph_of, live, small
+from conftest import graph_of, live, small, some_fast
 
 from loopymeta import rules
 from loopymeta.graph import Graph, make_graph, make_graphs
@@ -18,7 +18,9 @@ RULES = [rules.RFLO(), rules.Oja(), rules.HPCA(order="sanger"), rules.Normalised
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
-@pytest.mark.parametrize("sharing", ["shared", "per_node_type", "per_synapse"])
+@pytest.mark.parametrize(
+    "sharing", some_fast(("shared", "per_node_type", "per_synapse"), ("per_node_type",))
+)
 def test_even_rows_equal_a_scatter(rule, sharing):
     choices = {"layout": "sparse", "sharing": sharing, "num_node_types": 2, "num_memory": 2}
     net, graph = small(rule, **choices)
