@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from loopymeta import graph as graph
     from loopymeta import hebbian as hebbian
     from loopymeta import interventions as interventions
+    from loopymeta import leaderboard as leaderboard
     from loopymeta import learners as learners
     from loopymeta import lifetime as lifetime
     from loopymeta import meta as meta
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from loopymeta import rule_text as rule_text
     from loopymeta import rules as rules
     from loopymeta import runs as runs
+    from loopymeta import suite as suite
     from loopymeta import sweep as sweep
     from loopymeta import sweep_plots as sweep_plots
     from loopymeta import tasks as tasks
@@ -102,6 +104,7 @@ _MODULES = (
     "graph",
     "hebbian",
     "interventions",
+    "leaderboard",
     "learners",
     "lifetime",
     "meta",
@@ -115,6 +118,7 @@ _MODULES = (
     "rule_text",
     "rules",
     "runs",
+    "suite",
     "sweep",
     "sweep_plots",
     "tasks",

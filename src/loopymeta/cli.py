@@ -403,9 +403,12 @@ def _use_all_cores() -> None:
 
 
 def _evaluate(words: list[str]) -> int:
+    if any(word.partition("=")[0] == "--suite" for word in words):
+        return _evaluate_suite(words)
     parser = _Parser(
         prog="loopymeta evaluate",
-        description="Report a rule on a task on fresh seeds, controls and baselines beside.",
+        description="Report a rule on a task on fresh seeds, controls and baselines beside; "
+        "with --suite quick|full, learners on all tasks (loopymeta evaluate --suite --help).",
     )
     parser.add_argument("rule", help="a run folder, a rule file, or a rule, e.g. 'oja(eta=0.1)'")
     parser.add_argument("--task", help="task (default: the one the rule was learned on)")
@@ -457,6 +460,71 @@ def _evaluate(words: list[str]) -> int:
     return 0
 
 
+def _evaluate_suite(words: list[str]) -> int:
+    """Learners side by side on a suite of tasks."""
+    parser = _Parser(
+        prog="loopymeta evaluate --suite",
+        usage="loopymeta evaluate [ENTRANT ...] --suite quick|full [options]",
+        description="Compare learners on a suite of tasks: chance, the reservoir, an online LSTM "
+        "and, for each rule, its frozen and shuffled controls stand beside. Finished cells are "
+        "kept: the same command goes on where it was stopped.",
+    )
+    help_text = f"a run folder, a rule file, a rule, or a learner: {', '.join(_learner_names())}"
+    parser.add_argument("entrants", nargs="*", metavar="ENTRANT", help=help_text)
+    parser.add_argument("--suite", nargs="?", help="quick or full")
+    parser.add_argument("--tasks", metavar="A,B", help="of the suite these tasks only")
+    parser.add_argument("--seeds", type=int, default=4, help="lifetimes (default: 4)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
+    parser.add_argument("--out", default="runs/leaderboard", help="folder (runs/leaderboard)")
+    parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
+    parser.add_argument("--hidden", type=int, help="hidden nodes of the rules' networks")
+    given = parser.parse_intermixed_args(words)
+    from loopymeta import leaderboard, suite
+
+    entries = suite.suite(given.suite)
+    if given.tasks is not None:
+        for name in (names := given.tasks.split(",")):
+            if name not in entries:
+                raise _validate.unknown(f"task of the suite {given.suite},", name, entries)
+        entries = {name: entry for name, entry in entries.items() if name in names}
+    small = suite.QUICK_HIDDEN if given.suite == "quick" else None
+    entrants = leaderboard.entrants_of(
+        given.entrants,
+        hidden=small if given.hidden is None else given.hidden,
+        learner_hidden=small,
+    )
+    watcher = leaderboard.TerminalWatcher() if _on_terminal() else leaderboard.LineWatcher()
+    with _terminable():
+        try:
+            board = leaderboard.compare(
+                entrants,
+                entries,
+                seeds=given.seeds,
+                seed=given.seed,
+                out=given.out,
+                jobs=given.jobs,
+                optimise=given.suite != "quick",
+                watcher=watcher,
+            )
+        except (KeyboardInterrupt, BrokenPipeError) as stop:
+            if isinstance(stop, BrokenPipeError):
+                _mute()
+            with contextlib.suppress(BrokenPipeError):
+                print(
+                    f"\nstopped; finished cells are kept in {given.out}, and the same command "
+                    "goes on with the others",
+                    file=sys.stderr,
+                )
+            return _status(stop)
+        return leaderboard.report(board, given.out, on_terminal=_on_terminal())
+
+
+def _learner_names() -> list[str]:
+    from loopymeta import leaderboard
+
+    return list(leaderboard.LEARNERS)
+
+
 def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, seed: int) -> int:
     """The growing curriculum of memorize."""
     from loopymeta.curriculum import longest_sequence
@@ -477,8 +545,7 @@ def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, 
 
 def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, Any]:
     """(networks, theta or None, task) of what was named."""
-    from loopymeta import training
-    from loopymeta.network import has_rate
+    from loopymeta import leaderboard, training
 
     if os.path.exists(rule):
         network, theta = training.read_rule(rule)
@@ -489,15 +556,8 @@ def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, 
     if name is None:
         raise ValueError("--task must say on which task to report a rule by name")
     default = recipes.recipe(name)
-    network = dataclasses.replace(default.network, rule=named, output_rule=None)
-    # What the rule does nothing without, and what it has no use for.
-    if "reward" in named.needs:
-        network = dataclasses.replace(network, teaching="reward")
-    if "noise" in named.needs:
-        network = dataclasses.replace(network, noise=0.1)
-    if not has_rate(named):
-        network = dataclasses.replace(network, rate_fan_in=None)
-    return network, None, default.task
+    network = dataclasses.replace(default.network, output_rule=None)
+    return leaderboard.suited(network, named), None, default.task
 
 
 def _task_of(path: Path, name: str | None) -> Any:

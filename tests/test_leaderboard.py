@@ -1,0 +1,488 @@
+"""The suite and the leaderboard: honest figures, cells that are kept, processes that may die."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from loopymeta import cli, leaderboard, tasks, training
+from loopymeta.leaderboard import CHANCE, Entrant, cell_of, compare, entrants_of, live_cell
+from loopymeta.suite import SUITE, SUITE_QUICK, Entry, suite
+from loopymeta.tasks import TASKS
+
+COPY = Entry(tasks.Copy(length=2, trials=20), "accuracy_late", True)
+HENON = Entry(tasks.Henon(symbols=60), "nmse_late")
+
+
+class Heard(leaderboard.Watcher):
+    """Keeps what it hears."""
+
+    def __init__(self):
+        self.lived, self.notes, self.kept, self.cells = [], [], None, None
+
+    def begin(self, cells, kept):
+        self.cells, self.kept = cells, kept
+
+    def finished(self, cell, result):
+        self.lived.append((cell.entrant, cell.task, result["status"]))
+
+    def note(self, text):
+        self.notes.append(text)
+
+
+def some(*names):
+    """Entrants of few nodes by name, no others beside them."""
+    every = entrants_of(names, hidden=8, learner_hidden=8)
+    return [entrant for entrant in every if entrant.name in (*names, CHANCE)]
+
+
+def of(board, task, entrant):
+    return next(c for c in board["cells"] if (c["task"], c["entrant"]) == (task, entrant))
+
+
+# --- the suite -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["quick", "full"])
+def test_every_registered_task_is_in_both_suites(name):
+    missing = set(TASKS.values()) - {type(entry.task) for entry in suite(name).values()}
+    assert not missing
+    assert {type(entry.task) for entry in suite(name).values()} <= set(TASKS.values())
+
+
+def real_data(entry):
+    return isinstance(entry.task, (tasks.Names, tasks.Text, tasks.Omniglot, tasks.SequentialDigits))
+
+
+@pytest.mark.parametrize(
+    "entries", [pytest.param(SUITE, marks=pytest.mark.slow), SUITE_QUICK], ids=["full", "quick"]
+)
+def test_every_metric_exists(entries):
+    for name, entry in entries.items():
+        if real_data(entry) and not os.environ.get("LOOPYMETA_DATA"):
+            continue
+        length, outputs = entry.task.spec.length, entry.task.spec.num_outputs
+        vectors = entry.task.spec.loss == "squared_error"
+        zeros = jax.ShapeDtypeStruct((length,), jnp.float32)
+        prediction = jax.ShapeDtypeStruct((length, outputs), jnp.float32) if vectors else None
+        episode = jax.eval_shape(entry.task.sample, jax.eval_shape(lambda: jax.random.key(0)))
+        outcome = tasks.Outcome(zeros, zeros, zeros, prediction)
+        scores = jax.eval_shape(entry.task.score, outcome, episode)
+        assert entry.metric in scores and scores[entry.metric].shape == (), name
+
+
+def test_the_best_figure_that_can_be():
+    shift = tasks.Shift()
+    assert Entry(shift).best == shift.spec.floor
+    assert COPY.best == 1.0 and HENON.best == 0.0
+    assert Entry(tasks.Copy(), "symbols").best is None
+    assert Entry(tasks.Copy(), "symbols", limit=3.0).best == 3.0
+    with pytest.raises(ValueError, match="Did you mean 'quick'"):
+        suite("quik")
+
+
+# --- who is compared -----------------------------------------------------------------------------
+
+
+def test_controls_stand_behind_their_rule_and_the_others_beside():
+    names = [e.name for e in entrants_of(["counts", "oja", "lstm"])]
+    assert names == ["oja", "frozen", "shuffled", "counts", "reservoir", "lstm", "chance"]
+    names = [e.name for e in entrants_of(["oja", "hebb"])]
+    assert names[:6] == [
+        "oja",
+        "oja: frozen",
+        "oja: shuffled",
+        "hebb",
+        "hebb: frozen",
+        "hebb: shuffled",
+    ]
+    assert [e.name for e in entrants_of([])] == ["reservoir", "lstm", "chance"]
+
+
+def test_long_names_stay_apart():
+    rules = [f"written('0.1 * pre * post + 0.001 * pre * {k}')" for k in (1, 2)]
+    entrants = entrants_of(rules)
+    names = [e.name for e in entrants if e.control == "none"]
+    assert len(set(names)) == 2 and all(len(name) <= 28 for name in names)
+
+
+def test_a_rule_gets_what_it_needs():
+    by_name = {e.name: e for e in entrants_of(["node_perturbation", "three_factor"])}
+    noisy = by_name["node_perturbation"].network
+    assert noisy.noise > 0
+    rewarded = by_name["three_factor"].network
+    assert ("reward" in rewarded.rule.needs) == (rewarded.teaching == "reward")
+
+
+def test_sizes_are_set():
+    assert entrants_of(["oja"], hidden=7)[0].network.num_hidden == 7
+    lstm = next(e for e in entrants_of([], learner_hidden=9) if e.name == "lstm")
+    assert leaderboard.LEARNERS["lstm"](COPY.task, lstm.hidden).width == 9
+    pool = dataclasses.replace(leaderboard.DEFAULT_NETWORK, num_hidden=0, num_memory=5)
+    assert leaderboard.resized(pool, 3).num_memory == 3
+
+
+# --- a cell --------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_a_cell_has_the_figures_of_a_report(tmp_path):
+    """The same keys and graphs as `training.evaluate_rule`."""
+    rule = some("hebb")[0]
+    text = cell_of(rule, "copy", COPY, seeds=2, seed=3).text
+    result = live_cell(text)
+    report = training.evaluate_rule(
+        rule.network, None, COPY.task, seeds=2, seed=3, controls=(), with_baselines=False
+    )
+    expected = report["learned"]["accuracy_late"]["per_seed"]
+    np.testing.assert_allclose(result["metrics"]["accuracy_late"], expected, rtol=1e-5)
+    assert result["symbols"] == COPY.task.spec.length
+    assert result["compile_seconds"] > 0 and result["seconds"] > 0
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        tasks.Reversal(n=2, sequences=300, window=30),
+        tasks.Caesar(symbols=2000),
+        pytest.param(tasks.Add(sets=30), marks=pytest.mark.slow),
+        pytest.param(tasks.Redundant(4, 2, examples=400), marks=pytest.mark.slow),
+    ],
+)
+def test_chance_is_the_chance_of_the_spec(task):
+    metrics = live_cell(cell_of(Entrant(CHANCE, "chance"), "task", Entry(task), 4, 0).text)[
+        "metrics"
+    ]
+    figure = metrics["accuracy" if "accuracy" in metrics else "loss"]
+    error = 4 * np.std(figure, ddof=1) / 2 + 0.01
+    assert abs(np.mean(figure) - task.spec.chance) < error
+
+
+def test_who_cannot_live_a_task_says_why_and_a_bug_is_a_failure(monkeypatch):
+    counts = Entrant("counts", "learner", learner="counts")
+    unable = live_cell(cell_of(counts, "henon", HENON, 2, 0).text)
+    assert unable["status"] == "unable" and "targets that are symbols" in unable["reason"]
+
+    def buggy(task, hidden):
+        return jnp.ones(3) @ jnp.ones(2)  # jax's own TypeError
+
+    monkeypatch.setitem(leaderboard.LEARNERS, "counts", buggy)
+    assert live_cell(cell_of(counts, "henon", HENON, 2, 0).text)["status"] == "failed"
+
+
+def test_the_content_decides_the_cell():
+    rule = some("hebb")[0]
+    one = cell_of(rule, "copy", COPY, 2, 0).digest
+    assert cell_of(rule, "other name", COPY, 2, 0).digest == one
+    other_metric = dataclasses.replace(COPY, metric="loss", higher_is_better=False)
+    assert cell_of(rule, "copy", other_metric, 2, 0).digest == one
+    others = [
+        cell_of(rule, "copy", COPY, 2, 1),
+        cell_of(rule, "copy", COPY, 3, 0),
+        cell_of(some("oja")[0], "copy", COPY, 2, 0),
+        cell_of(rule, "copy", dataclasses.replace(COPY, task=tasks.Copy(length=3)), 2, 0),
+        cell_of(dataclasses.replace(rule, theta={"rule": {"eta": 0.3}}), "copy", COPY, 2, 0),
+    ]
+    assert len({one, *(cell.digest for cell in others)}) == 6
+
+
+# --- cells are kept ------------------------------------------------------------------------------
+
+
+def test_finished_cells_are_kept_and_damaged_ones_lived_again(tmp_path):
+    entrants, entries = some("counts"), {"copy": COPY, "henon": HENON}
+    choices = {"seeds": 2, "out": tmp_path, "jobs": 0}
+    first = Heard()
+    board = compare(entrants, entries, **choices, watcher=first)
+    assert (first.cells, first.kept, len(first.lived)) == (4, 0, 4)
+    files = sorted((tmp_path / "cells").glob("*.json"))
+    assert len(files) == 4
+
+    files[0].write_text(files[0].read_text().replace("symbols", "symbls"))
+    files[1].write_bytes(files[1].read_bytes()[:40])
+    again = Heard()
+    same = compare(entrants, entries, **choices, watcher=again)
+    assert (again.kept, len(again.lived), len(again.notes)) == (2, 2, 2)
+    assert "lived again" in again.notes[0]
+
+    third = Heard()
+    some_more = compare(entrants, {"copy": COPY}, **choices, watcher=third)
+    assert (third.cells, third.kept, third.lived) == (2, 2, [])
+    for key in ("mean", "spread", "values"):
+        assert of(same, "copy", "counts")[key] == of(board, "copy", "counts")[key]
+        assert of(some_more, "copy", "counts")[key] == of(board, "copy", "counts")[key]
+
+
+def test_numbers_that_cannot_be_are_refused(tmp_path):
+    for bad in ({"seeds": 1}, {"seed": -1}, {"jobs": -1}):
+        with pytest.raises(ValueError, match=next(iter(bad))):
+            compare(some("counts"), {"copy": COPY}, out=tmp_path, **bad)
+
+
+# --- honest figures ------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Cheat:
+    """Looks at the target before it predicts: the teaching leaks into the prediction."""
+
+    num_outputs: int
+
+    def init_theta(self, key=None):
+        return ()
+
+    def space(self):
+        return ()
+
+    def init(self, key, theta):
+        return jnp.zeros((), jnp.int32)
+
+    def step(self, theta, state, stimulus, teaching, key):
+        seen = 20.0 * jax.nn.one_hot(teaching.target.argmax(), self.num_outputs)
+        return state + 1, seen, jnp.ones(())
+
+
+def test_who_looks_at_the_target_is_caught(tmp_path, monkeypatch):
+    cheat = lambda task, hidden: Cheat(task.spec.num_outputs)  # noqa: E731
+    monkeypatch.setitem(leaderboard.LEARNERS, "cheat", cheat)
+    shift = Entry(tasks.Shift(segments=2, segment_length=60))
+    board = compare(some("cheat", "counts"), {"shift": shift}, seeds=2, out=tmp_path, jobs=0)
+    cell = of(board, "shift", "cheat")
+    assert cell["status"] == "below floor" and "mean" not in cell and "score" not in cell
+    assert of(board, "shift", "counts")["status"] == "ok"
+    page, rows = (
+        leaderboard.markdown(board),
+        list(csv.DictReader(io.StringIO(leaderboard.long_csv(board)))),
+    )
+    assert "below floor" in page and "**below floor**" not in page
+    assert [row["value"] for row in rows if row["entrant"] == "cheat"] == [""]
+    assert len([row for row in rows if row["entrant"] == "counts"]) == 2
+
+
+def board_of(values, losses=None, entry=COPY, rule="oja"):
+    """A board of made-up figures: entrant -> a number a seed."""
+    entrants = [e for e in entrants_of([rule]) if e.name in values]
+    results = {}
+    for name, figures in values.items():
+        loss = (losses or {}).get(name, [1.0] * len(figures))
+        results["task", name] = {
+            "status": "ok",
+            "metrics": {entry.metric: figures, "loss": loss},
+            "symbols": 10,
+            "seconds": 1.0,
+            "compile_seconds": 1.0,
+        }
+    seeds = len(next(iter(values.values())))
+    return leaderboard.figures(entrants, {"task": entry}, results, seeds=seeds, seed=0)
+
+
+def test_scores_lie_between_chance_and_the_best():
+    board = board_of({"oja": [0.5, 0.5], "lstm": [1.0, 1.0], "chance": [0.2, 0.2]})
+    assert of(board, "task", "oja")["score"] == pytest.approx(0.375)
+    assert of(board, "task", "lstm")["score"] == pytest.approx(1.0)
+    unknown = Entry(tasks.Copy(), "symbols")
+    board = board_of({"oja": [4, 4], "lstm": [2, 2], "chance": [10, 10]}, entry=unknown)
+    assert of(board, "task", "lstm")["score"] == pytest.approx(1.0)
+    assert of(board, "task", "oja")["score"] == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(
+    ("rule", "lstm", "wins", "clear"),
+    [
+        ([0.6, 0.61, 0.6], [0.5, 0.5, 0.51], ["task"], ["task"]),
+        ([0.9, 0.1, 0.6], [0.5, 0.5, 0.51], ["task"], []),
+        ([0.4, 0.4, 0.4], [0.5, 0.5, 0.5], [], ["task"]),
+    ],
+)
+def test_rules_are_held_against_the_lstm_seed_by_seed(rule, lstm, wins, clear):
+    against = board_of({"oja": rule, "lstm": lstm, "chance": [0.1] * 3})["against"][0]
+    assert (against["rule"], against["tasks"], against["wins"]) == ("oja", 1, wins)
+    assert against["clear"] == clear and against["losses"] == ([] if wins else ["task"])
+
+
+def test_lower_is_better_where_it_is():
+    against = board_of({"oja": [0.4, 0.4], "lstm": [0.5, 0.5], "chance": [1, 1]}, entry=HENON)[
+        "against"
+    ]
+    assert against[0]["wins"] == ["task"]
+
+
+def test_figures_that_are_not_finite_are_none():
+    values = {"oja": [0.5, "nan"], "lstm": [0.5, 0.5], "chance": [0.1, 0.1]}
+    board = board_of(values)
+    assert of(board, "task", "oja")["status"] == "not finite"
+    assert board["against"][0]["tasks"] == 0
+    json.dumps(board, allow_nan=False)
+
+
+def test_tables_of_made_up_figures(tmp_path):
+    values = {"oja": [0.5, 0.6], "lstm": [0.9, 0.91], "chance": [0.1, 0.1]}
+    board = board_of(values)
+    board["cells"].append(
+        {
+            "task": "task",
+            "entrant": "frozen",
+            "status": "unable",
+            "reason": "it is | not made for it",
+        }
+    )
+    board["entrants"].append({"name": "frozen", "kind": "rule", "rule": "oja", "control": "frozen"})
+    page = leaderboard.markdown(board)
+    assert "**0.905 ± 0.007**" in page and "| 0.550 ± 0.071 |" in page and "| - |" in page
+    assert "it is \\| not made for it" in page
+    assert "oja beats lstm on 0 of 1 tasks" in page
+    from rich.console import Console
+
+    for width, shown in ((200, "0.550 ± 0.071"), (70, "0.550")):
+        text = io.StringIO()
+        Console(file=text, width=width).print(leaderboard.table(board, width))
+        assert shown in text.getvalue() and "memory" in text.getvalue()
+    files = leaderboard.write(board, tmp_path)
+    assert [file.suffix for file in files] == [".json", ".csv", ".md", ".png"]
+    assert json.loads(files[0].read_text())["about"]["seeds"] == 2
+    assert files[3].read_bytes().startswith(b"\x89PNG")
+
+
+# --- processes -----------------------------------------------------------------------------------
+
+
+class Killer(Heard):
+    """Kills the process of the first cell that begins."""
+
+    def __init__(self):
+        super().__init__()
+        self.victim = None
+
+    def started(self, cell, process):
+        if self.victim is None:
+            self.victim = (cell.entrant, cell.task)
+            os.kill(process, signal.SIGKILL)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+def test_a_process_that_is_killed_costs_one_cell(tmp_path):
+    killer, entries = Killer(), {"copy": COPY}
+    board = compare(some("counts"), entries, seeds=2, out=tmp_path, jobs=1, watcher=killer)
+    statuses = {(e, t): s for e, t, s in killer.lived}
+    assert statuses.pop(killer.victim) == "failed"
+    assert list(statuses.values()) == ["ok"]
+    dead = of(board, killer.victim[1], killer.victim[0])
+    assert dead["status"] == "failed" and "SIGKILL" in dead["reason"]
+    assert len(list((tmp_path / "cells").glob("*.json"))) == 1  # the failed one is tried again
+    healed = compare(some("counts"), entries, seeds=2, out=tmp_path, jobs=0)
+    assert all(cell["status"] == "ok" for cell in healed["cells"])
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except (ProcessLookupError, FileNotFoundError):
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not os.path.exists("/proc/self/stat"), reason="looks into /proc")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_outlives_the_comparison(tmp_path, how):
+    """However the parent ends, its workers do, and finished cells are kept."""
+    command = [sys.executable, "-m", "loopymeta", "evaluate", "hebb", "--suite", "quick"]
+    command += ["--tasks", "copy,henon", "--seeds", "2", "--out", str(tmp_path), "--jobs", "2"]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    workers, deadline = set(), threading.Timer(110, parent.kill)
+    deadline.start()
+    for line in parent.stdout:
+        event = json.loads(line)
+        if event["event"] == "started":
+            workers.add(event["process"])
+        if event["event"] == "finished":
+            parent.send_signal(how)
+            break
+    status = parent.wait()
+    deadline.cancel()
+    until = time.monotonic() + 10
+    while any(map(alive, workers)) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert workers and not any(map(alive, workers))
+    assert status == {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]
+    assert list((tmp_path / "cells").glob("*.json"))
+
+
+# --- the command ---------------------------------------------------------------------------------
+
+
+def test_the_command_prints_lines_and_writes_files(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(leaderboard, "BESIDE", (CHANCE,))
+    words = ["evaluate", "counts", "--suite", "quick", "--tasks", "caesar", "--seeds", "2"]
+    words += ["--out", str(tmp_path / "board"), "--jobs", "0"]
+    assert cli.main(words) == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines][:2] == ["begin", "started"]
+    assert lines[-1]["event"] == "done" and lines[-1]["failed"] == 0
+    assert {p.name for p in (tmp_path / "board").iterdir()} == {
+        "cells",
+        *(f"leaderboard.{suffix}" for suffix in ("json", "csv", "md", "png")),
+    }
+    monkeypatch.setattr(cli, "_on_terminal", lambda: True)
+    assert cli.main(words) == 0  # every cell is kept: the table alone
+    shown = capsys.readouterr().out
+    assert "caesar" in shown and "counts" in shown and "language" in shown
+
+
+def test_a_failed_cell_is_told_by_the_exit_status(tmp_path, capsys, monkeypatch):
+    def broken(task, hidden):
+        raise RuntimeError("broken on purpose")
+
+    monkeypatch.setattr(leaderboard, "BESIDE", (CHANCE,))
+    monkeypatch.setitem(leaderboard.LEARNERS, "broken", broken)
+    words = ["evaluate", "broken", "--suite", "quick", "--tasks", "caesar", "--seeds", "2"]
+    assert cli.main([*words, "--out", str(tmp_path), "--jobs", "0"]) == 1
+    assert "RuntimeError: broken on purpose" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--suite", "unknown suite None"),
+        ("--suite fast", "unknown suite 'fast'"),
+        ("--suite quick --tasks copi", "Did you mean 'copy'?"),
+        ("ojo --suite quick", "unknown rule or learner 'ojo'. Did you mean 'oja'?"),
+        ("lstn --suite quick", "Did you mean 'lstm'?"),
+        ("nowhere/rule.json --suite quick", "there is no run or rule file nowhere/rule.json"),
+        ("oja(et=1) --suite quick", "Did you mean 'eta'?"),
+        ("--suite quick --seeds 1", "seeds must be at least 2, got 1"),
+        ("--suite quick --hidden 0 oja", "hidden must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_is_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["evaluate", *words.split()]) == 2
+    said = capsys.readouterr().err
+    assert message in said and len(said.splitlines()) == 1
+
+
+# --- the whole quick suite -----------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_nobody_is_below_a_floor_in_the_quick_suite(tmp_path):
+    every = entrants_of(["running_scale(rflo, eta=0.003)", "counts"], hidden=32, learner_hidden=32)
+    board = compare(every, SUITE_QUICK, seeds=2, out=tmp_path, optimise=False)
+    statuses = {cell["status"] for cell in board["cells"]}
+    assert statuses <= {"ok", "unable", "not finite"}, leaderboard.reasons(board)
+    with_floor = [task["name"] for task in board["tasks"] if task["floor"] is not None]
+    assert len(with_floor) > 20
