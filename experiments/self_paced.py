@@ -52,7 +52,7 @@ def config_of(config: Config, cost: float) -> lm.TrainConfig:
         train_task=Names(symbols=10_000, held_out="train", held_out_symbols=3_000),
         select_task=None,
         network=network,
-        train_hidden=None,
+        train_hidden=(),
         outer=dataclasses.replace(base.outer, generations=config.generations, lifetimes=2),
         tick_cost=cost,
         select=4,

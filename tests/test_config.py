@@ -121,8 +121,8 @@ def test_training_and_reporting_live_on_different_graphs():
     task = tasks.Memorize(length=3, presentations=2)
     network = NetworkConfig(num_hidden=8, num_graphs=2, connectivity="erdos_renyi", degree=3.0)
     config = TrainConfig(task, task, network, objective="accuracy")
-    training_life, report_life = config.lifetime(), config.lifetime(task)
-    select_life = config.lifetime(task, training=True)
+    training_life, report_life = config.training(), config.lifetime()
+    select_life = dataclasses.replace(config, select_task=task).selection()
     senders = [
         life.learner.graphs.senders.tolist() for life in (training_life, select_life, report_life)
     ]

@@ -14,11 +14,13 @@ from conftest import graph_of, some_fast
 from test_rules import CASES, supplied
 
 from loopymeta import data, rules, testing
+from loopymeta.config import NetworkConfig
 from loopymeta.graph import Graph, make_graphs
 from loopymeta.lifetime import (
     FixedTicks,
     Learner,
     Lifetime,
+    Mixture,
     Plastic,
     SelfPaced,
     encode,
@@ -28,7 +30,7 @@ from loopymeta.lifetime import (
 from loopymeta.network import Innate, LoopyNetwork, Teaching
 from loopymeta.parameters import Space
 from loopymeta.recipes import TUNED
-from loopymeta.tasks import TASKS, Delay, Memorize, Names, Text
+from loopymeta.tasks import TASKS, Caesar, Delay, Memorize, Names, Text
 from loopymeta.tasks.base import FREEZE, Episode, Spec, masked_mean
 
 TASK = Memorize(length=4, alphabet=4, presentations=3)
@@ -569,3 +571,52 @@ def test_self_paced_refuses():
         plastic(rules.ShiftedHPCA(), teaching="prediction", max_ticks=2)
     with pytest.raises(ValueError, match="tick_cost needs self-paced"):
         Lifetime(plastic(), TASK, tick_cost=0.1)
+
+
+# --- mixtures ------------------------------------------------------------------------------------
+
+
+def mixed():
+    """Two tasks in networks of two sizes."""
+    tasks = (Caesar(symbols=12), Follow())
+    networks = (small_network(size) for size in (6, 9))
+    return [Lifetime(net.build(task.spec), task) for net in networks for task in tasks]
+
+
+def small_network(size):
+    return NetworkConfig(num_hidden=size, num_graphs=1, rule=rules.Delta())
+
+
+def test_a_mixture_is_the_mean_of_its_scaled_lifetimes():
+    lifetimes = mixed()
+    mixture = Mixture(tuple(lifetimes))
+    theta, key = mixture.init_theta(), jax.random.key(3)
+    loss, metrics = jax.jit(mixture)(theta, key)
+    expected = []
+    for life, own in zip(lifetimes, jax.random.split(key, 4), strict=True):
+        spec = life.spec
+        constant = np.log(26) if spec.loss == "cross_entropy" else spec.chance
+        floor = spec.floor or 0.0
+        expected.append((float(life(theta, own)[0]) - floor) / (constant - floor))
+    assert np.allclose(loss, np.mean(expected), rtol=1e-4)
+    assert np.allclose([metrics[f"part_{k}"] for k in range(4)], expected, rtol=1e-4)
+    two = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), theta)
+    losses, _ = jax.jit(mixture.population)(two, key)
+    assert np.allclose(losses[0], loss, rtol=1e-4) and losses[1] != losses[0]
+
+
+def test_what_knows_nothing_costs_one():
+    """A network that never learns says every letter is as likely as any other."""
+    task = Caesar(symbols=12)
+    network = NetworkConfig(num_hidden=4, rule=rules.Zero(), innate=Innate(output_gain=0.0))
+    mixture = Mixture((Lifetime(network.build(task.spec), task),) * 2)
+    assert np.allclose(mixture(mixture.init_theta(), jax.random.key(0))[0], 1.0)
+
+
+def test_lifetimes_of_other_thetas_cannot_be_mixed():
+    lifetimes = mixed()
+    other = NetworkConfig(num_hidden=6, rule=rules.Oja()).build(Follow().spec)
+    with pytest.raises(ValueError, match="theta on Follow differs from that on Caesar"):
+        Mixture((lifetimes[0], Lifetime(other, Follow())))
+    with pytest.raises(ValueError, match="at least one"):
+        Mixture(())

@@ -193,8 +193,8 @@ def test_a_run_read_back_reports_on_the_same_graphs(tmp_path):
     again = training.config_from_dict(json.loads(json.dumps(runs.to_dict(config))))
     assert config.task is config.train_task and again.task is not again.train_task
     for pair in (
-        (config.lifetime(config.task), again.lifetime(again.task)),
         (config.lifetime(), again.lifetime()),
+        (config.training(), again.training()),
     ):
         here, there = (life.learner.graphs for life in pair)
         assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
@@ -239,7 +239,7 @@ def test_which_candidate_was_chosen_is_told(tmp_path):
     ]
     # The loss of what was chosen is that of the rule that is written.
     config, (_, theta) = tiny(), training.read_rule(run.path)
-    life = config.lifetime(None, training=True)
+    life = config.training()
     keys = training._Keys(config.seed).select(3)
     losses, _ = training.live_on(life, jax.tree.map(lambda x: x[None], theta), keys)
     assert losses.mean() == pytest.approx(min(chosen["means"].values()), rel=1e-4)
@@ -432,7 +432,7 @@ def tiny_recipe(name: str, tmp_path) -> TrainConfig:
         task=task,
         train_task=train_task,
         select_task=None if config.select_task is None else train_task,
-        train_hidden=None if config.train_hidden is None else 4,
+        train_hidden=(4,) if config.train_hidden else (),
         network=dataclasses.replace(config.network, **sizes),
         outer=dataclasses.replace(config.outer, generations=2, population_size=4, lifetimes=2),
         select=2,
@@ -484,7 +484,7 @@ def test_spread_is_the_standard_deviation_over_lifetimes():
 
 
 def test_lifetimes_on_devices_are_lifetimes_on_one():
-    life = tiny().lifetime()
+    life = tiny().training()
     thetas = jax.tree.map(lambda x: np.stack([x, 2 * x]), life.init_theta())
     keys = jax.random.split(jax.random.key(1), 3)  # not a multiple of the two devices
     one, two = (training.live_on(life, thetas, keys, devices) for devices in (1, 2))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
-from loopymeta.lifetime import FixedTicks, Lifetime, Plastic, SelfPaced
+from loopymeta.lifetime import FixedTicks, Lifetime, Mixture, Plastic, SelfPaced
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
@@ -244,7 +244,7 @@ class OuterConfig:
         _validate.positive("sigma", self.sigma)
         _validate.at_least("segment", self.segment, 0)
 
-    def build(self, lifetime: Lifetime, devices: int | None = None) -> Any:
+    def build(self, lifetime: Lifetime | Mixture, devices: int | None = None) -> Any:
         """The outer loop over a lifetime."""
         problem = problem_of(lifetime, self.frozen, self.lifetimes, self.chunk, devices)
         rate = self.learning_rate
@@ -271,15 +271,14 @@ class OuterConfig:
 
 
 def problem_of(
-    lifetime: Lifetime,
+    lifetime: Lifetime | Mixture,
     frozen: tuple[str, ...] = (),
     lifetimes: int = 8,
     chunk: int | None = None,
     devices: int | None = None,
 ) -> Problem:
     """The search for the best theta of a lifetime's learner, from where the learner starts."""
-    network = getattr(lifetime.learner, "network", None)
-    idle = getattr(network, "idle", tuple)
+    idle = getattr(getattr(lifetime, "learner", lifetime), "idle", tuple)
     return Problem(
         objective=lifetime,
         theta=lifetime.init_theta(),
@@ -303,8 +302,12 @@ class TrainConfig(Generic[T]):
     """The networks."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
-    train_hidden: int | None = None
-    """Hidden nodes in the outer loop, where they may be fewer; unset, those of the networks."""
+    mixture: tuple[Any, ...] = ()
+    """Tasks that candidates live besides: the loss of the outer loop is then the mean over all of
+    them, each scaled so that a constant guess costs 1."""
+    train_hidden: tuple[int, ...] = ()
+    """Hidden nodes in the outer loop, where they may be fewer; where several numbers are given,
+    candidates live in networks of each; unset, those of the networks."""
     objective: str = "loss"
     """The metric of the training task that the outer loop lowers."""
     tick_cost: float = 0.0
@@ -331,33 +334,48 @@ class TrainConfig(Generic[T]):
         _validate.at_least("report", self.report, 1)
         if self.report_controls is not None:
             _validate.at_least("report_controls", self.report_controls, 1)
+        for size in self.train_hidden:
+            _validate.at_least("train_hidden", size, 1)
+        several = bool(self.mixture) or len(self.train_hidden) > 1
+        if several and self.objective != "loss":
+            raise ValueError(
+                f"a mixture of tasks or sizes lowers the loss, got objective {self.objective!r}"
+            )
 
-    def lifetime(
-        self, task: Any = None, control: Control = "none", training: bool | None = None
-    ) -> Lifetime:
-        """A lifetime of the run's networks on a task.
+    def training(self) -> Lifetime | Mixture:
+        """What the outer loop lowers: a lifetime, or a mixture of tasks and sizes."""
+        sizes = self.train_hidden or (self.network.num_hidden,)
+        tasks = (self.train_task, *self.mixture)
+        if len(sizes) * len(tasks) == 1:
+            return self._training(self.train_task, sizes[0], self.objective)
+        return Mixture(tuple(self._training(t, size, "loss") for t in tasks for size in sizes))
+
+    def selection(self) -> Lifetime | Mixture:
+        """What the candidate to report is chosen by, on the graphs of the outer loop."""
+        if self.select_task is None:
+            return self.training()
+        return self._training(self.select_task, self.network.num_hidden, "loss")
+
+    def _training(self, task: Any, num_hidden: int, objective: str) -> Lifetime:
+        network = dataclasses.replace(self.network, num_hidden=num_hidden)
+        return Lifetime(
+            network.build(task.spec, seed=self.seed),
+            task,
+            objective=objective,
+            tick_cost=self.tick_cost,
+            segment=self.outer.segment,
+            truncated=self.outer.truncated,
+        )
+
+    def lifetime(self, task: Any = None, control: Control = "none") -> Lifetime:
+        """What is reported: a lifetime on graphs that the outer loop has never seen.
 
         Args:
-          task: what they live through; None: the task of the outer loop.
+          task: what is lived through; None: the task of the report.
           control: a control instead of the learning network.
-          training: whether it is lived on the graphs of the outer loop (and, where no task is
-            given, for its objective), or on graphs of its own; None: only where no task is given.
-            (Not told by the task itself: a configuration read back has equal tasks, but other
-            objects.)
         """
-        given = task is not None
-        training = not given if training is None else training
+        task = cast(Any, self.task if task is None else task)
         network = dataclasses.replace(self.network, control=control)
-        if task is None and self.train_hidden is not None:
-            network = dataclasses.replace(network, num_hidden=self.train_hidden)
-        task = cast(Any, self.train_task if task is None else task)
         # Numbers of single synapses are for the graph that they were found on.
-        same = training or network.sharing == "per_synapse"
-        return Lifetime(
-            network.build(task.spec, seed=self.seed if same else self.seed + 1_000_003),
-            task,
-            objective=self.objective if training and not given else "loss",
-            tick_cost=self.tick_cost if training else 0.0,
-            segment=self.outer.segment if training else 0,
-            truncated=self.outer.truncated if training else False,
-        )
+        own = 0 if network.sharing == "per_synapse" else 1_000_003
+        return Lifetime(network.build(task.spec, seed=self.seed + own), task)

@@ -190,6 +190,10 @@ class Plastic:
         """The search space of each leaf of theta."""
         return self.network.space()
 
+    def idle(self) -> tuple[str, ...]:
+        """Dotted names of the meta-parameters that do nothing in the network."""
+        return self.network.idle()
+
     def init(self, key: Array, theta: Theta) -> PlasticState:
         """A newborn network on one of the graphs."""
         key_graph, key_wire, key_network = jax.random.split(key, 3)
@@ -447,6 +451,80 @@ class Lifetime:
         if self.record is not None:
             metrics = metrics | {"record": jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), seen)}
         return losses, metrics
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Mixture:
+    """Lifetimes of one theta on several tasks, or in networks of several sizes, as one objective.
+
+      loss = mean over lifetimes of (loss - floor) / (loss of a constant guess - floor)
+
+    so that 1 is what knowing nothing costs and 0 the least possible, whatever the task. (A floor
+    that is not known counts as 0; a constant guess costs ln(classes), or the chance of the spec.)
+
+    Attributes:
+      lifetimes: what is lived, each on a key of its own; their theta has one structure.
+
+    Raises:
+      ValueError: there is no lifetime, or their thetas differ.
+    """
+
+    lifetimes: tuple[Lifetime, ...]
+
+    def __post_init__(self) -> None:
+        if not self.lifetimes:
+            raise ValueError("a mixture needs at least one lifetime")
+        shapes = [jax.tree.map(jnp.shape, life.init_theta()) for life in self.lifetimes]
+        for life, shape in zip(self.lifetimes, shapes, strict=True):
+            if shape != shapes[0]:
+                raise ValueError(
+                    f"the theta on {type(life.task).__name__} differs from that on "
+                    f"{type(self.lifetimes[0].task).__name__}: they cannot be searched as one"
+                )
+
+    @property
+    def objective(self) -> str:
+        """The metric that is the loss."""
+        return "loss"
+
+    def init_theta(self, key: Array | None = None) -> Theta:
+        """The learner's meta-parameters, in natural units."""
+        return self.lifetimes[0].init_theta(key)
+
+    def space(self) -> Any:
+        """The search space of each."""
+        return self.lifetimes[0].space()
+
+    def idle(self) -> tuple[str, ...]:
+        """Dotted names of the parts of theta that do nothing in any of the lifetimes."""
+        each = [getattr(life.learner, "idle", tuple)() for life in self.lifetimes]
+        return tuple(name for name in each[0] if all(name in idle for idle in each))
+
+    def start(self, theta: Theta, key: Array) -> tuple[State, Any]:
+        """The newborns, and what they will live through."""
+        keys = jax.random.split(key, len(self.lifetimes))
+        each = [life.start(theta, k) for life, k in zip(self.lifetimes, keys, strict=True)]
+        states, episodes = zip(*each, strict=True)
+        return states, episodes
+
+    def _mean(self, live: Callable[[Lifetime, Array], Array], key: Array) -> tuple[Array, Metrics]:
+        keys = jax.random.split(key, len(self.lifetimes))
+        parts = {}
+        for number, (life, own) in enumerate(zip(self.lifetimes, keys, strict=True)):
+            spec = life.spec
+            constant = spec.chance if spec.loss == "squared_error" else np.log(spec.num_outputs)
+            floor = spec.floor or 0.0
+            parts[f"part_{number}"] = (live(life, own) - floor) / (constant - floor)
+        loss = jnp.stack(list(parts.values())).mean(0)
+        return loss, parts | {"loss": loss}
+
+    def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
+        """Lives all of them: (loss, metrics); ``part_k`` is the share of the k-th in the loss."""
+        return self._mean(lambda life, own: life(theta, own)[0], key)
+
+    def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
+        """As `Lifetime.population`."""
+        return self._mean(lambda life, own: life.population(thetas, own)[0], key)
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

@@ -99,7 +99,7 @@ def names() -> TrainConfig:
     return TrainConfig(
         task=Names(held_out="test"),
         train_task=Names(symbols=45_000, held_out="train", held_out_symbols=5_000),
-        train_hidden=128,
+        train_hidden=(128,),
         network=NetworkConfig(
             num_hidden=384,
             activation="silu",

@@ -24,7 +24,7 @@ from loopymeta import _machine, _validate, graph, parameters, registry, runs
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
 from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
-from loopymeta.lifetime import Lifetime
+from loopymeta.lifetime import Lifetime, Mixture
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
 from loopymeta.parameters import Theta
@@ -167,20 +167,22 @@ def _check(config: TrainConfig) -> None:
     available = len(jax.devices())
     if config.outer.devices is not None and config.outer.devices > available:
         raise ValueError(f"devices must be at most {available}, got {config.outer.devices}")
-    for task in (config.task, config.train_task, config.select_task):
+    for task in (config.task, config.train_task, config.select_task, *config.mixture):
         if task is not None:
             _check_length(task.spec.length)
-    life = dataclasses.replace(config.lifetime(), objective="loss")
+    life = config.training()
+    if isinstance(life, Lifetime):
+        life = dataclasses.replace(life, objective="loss")  # whose metrics tell what there is
     problem = config.outer.build(life, _num_devices(config.outer.devices)).problem
     problem.center()
     key = jax.eval_shape(lambda: jax.random.key(0))
     _, metrics = jax.eval_shape(life, problem.theta, key)
     numbers = [name for name, value in metrics.items() if value.shape == ()]
     _validate.choice("objective", config.objective, numbers)
-    config.outer.build(config.lifetime())  # an outer loop may refuse an objective
+    config.outer.build(config.training())  # an outer loop may refuse an objective
     # What is found on one task must fit the networks that it is chosen and reported on.
-    select = config.lifetime(config.select_task, training=True)
-    for name, other in (("select_task", select), ("task", config.lifetime(config.task))):
+    select = config.selection()
+    for name, other in (("select_task", select), ("task", config.lifetime())):
         theta = parameters.check_theta(problem.theta, other.init_theta(), f"theta on {name}: theta")
         jax.eval_shape(other, theta, key)
 
@@ -266,7 +268,7 @@ def _complete(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, An
 def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
     """The outer loop, from the last checkpoint on: (outer loop, its last state)."""
     keys = _Keys(config.seed)
-    outer = config.outer.build(config.lifetime(), _num_devices(config.outer.devices))
+    outer = config.outer.build(config.training(), _num_devices(config.outer.devices))
     template = jax.eval_shape(outer.init, keys.birth())
     if run.checkpoints():
         done, state, _ = run.load_checkpoint(template)
@@ -351,7 +353,7 @@ def _choose(
     points = jnp.concatenate([line, state.elites.coordinates])
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
-    lifetime = config.lifetime(config.select_task, training=True)
+    lifetime = config.selection()
     losses, _ = live_on(lifetime, thetas, keys)
     mean = losses.mean(1)
     place = int(jnp.argmin(finite_worst(jnp.asarray(mean))))
@@ -375,7 +377,7 @@ def _candidate_names(num_elites: int) -> list[str]:
 
 
 def live_on(
-    lifetime: Lifetime, thetas: Theta, keys: Array, devices: int | None = None
+    lifetime: Lifetime | Mixture, thetas: Theta, keys: Array, devices: int | None = None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Every theta on every key, a few lifetimes at a time: losses [P, B], metrics [P, B, ...].
 
@@ -424,7 +426,7 @@ def figures_of(lifetime: Lifetime, theta: Theta, keys: Array) -> dict[str, dict[
 def _control_figures(
     config: TrainConfig, control: Control, theta: Theta, keys: Array
 ) -> dict[str, dict[str, Any]]:
-    return figures_of(config.lifetime(config.task, control), theta, keys)
+    return figures_of(config.lifetime(control=control), theta, keys)
 
 
 def _report(
@@ -439,13 +441,13 @@ def _report(
     keys = _Keys(config.seed).report(config.report)
     reporter.stage(f"reporting on {config.report} fresh lifetimes")
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
-        "learned": lambda: figures_of(config.lifetime(config.task), theta, keys)
+        "learned": lambda: figures_of(config.lifetime(), theta, keys)
     }
     if config.controls:
         some = keys[: config.report_controls]
         for control in CONTROLS:
             jobs[control] = functools.partial(_control_figures, config, control, theta, some)
-        jobs["untrained"] = lambda: figures_of(config.lifetime(config.task), start, some)
+        jobs["untrained"] = lambda: figures_of(config.lifetime(), start, some)
     if config.baselines:
         for name, job in baselines(config.task).items():
             jobs[name] = lambda job=job: summary(job(keys))

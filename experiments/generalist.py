@@ -1,0 +1,127 @@
+"""Is there one rule that learns many things faster than an online LSTM does?
+
+One rule is meta-learned on a mixture of small tasks from all families, each lived from birth in
+networks of 128 memory nodes and 128 hidden nodes. It is then fixed. Its opponent gets the same: the
+learning rate and horizon of the online LSTM are chosen on lifetimes of the same mixture. Both are
+then compared on the suite, whose tasks are larger, on fresh seeds and in networks of other sizes:
+
+    python experiments/generalist.py [--generations 24] [--out runs]
+    loopymeta evaluate experiments/generalist.json --suite full --hidden 256
+
+The rule file is written to ``--file`` (default ``experiments/generalist.json``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+import loopymeta as lm
+from loopymeta import tasks
+from loopymeta.learners.recurrent import OnlineRNN
+from loopymeta.lifetime import Mixture
+from loopymeta.training import live_on
+
+HERE = Path(__file__).parent
+
+MIXTURE = (
+    tasks.Memorize(length=12, presentations=20),
+    tasks.Delay(gap=6, trials=80),
+    tasks.Reversal(n=2, sequences=200, window=50),
+    tasks.Copy(length=3, trials=120),
+    tasks.KeyRecall(trials=60),
+    tasks.Boolean(name="xor", sets=60),
+    tasks.Switch(sets=20),
+    tasks.Modulo(length=4, m=3, strings=100, held_out=20),
+    tasks.Circuit(symbols=800),
+    tasks.Shift(segments=2, segment_length=400),
+    tasks.Henon(symbols=800),
+    tasks.Names(symbols=3000),
+    tasks.Caesar(symbols=400),
+)
+"""What the rule is meta-learned on: some tasks of every family but images, in small."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The search, and the grid on which the opponent is tuned."""
+
+    generations: int = 24
+    """Outer steps."""
+    population_size: int = 12
+    """Candidates in a generation."""
+    hidden: int = 128
+    """Hidden nodes of the networks that candidates live in."""
+    out: str = "runs"
+    """Folder of run folders."""
+    file: str = str(HERE / "generalist.json")
+    """Where the rule goes."""
+    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    """Learning rates tried for the LSTM."""
+    horizons: tuple[float, ...] = (0.1, 1.0)
+    """Parts of the lifespan after which its rate is halved."""
+    seed: int = 0
+    """Seed of everything."""
+
+
+def training_config(config: Config) -> lm.TrainConfig:
+    """The training run: the network of the recipe for reversal, on the mixture."""
+    base = lm.recipe("reversal")
+    network = dataclasses.replace(
+        base.network, num_hidden=config.hidden, num_graphs=2, rate_fan_in=128.0
+    )
+    first, *others = MIXTURE
+    outer = dataclasses.replace(
+        base.outer,
+        generations=config.generations,
+        population_size=config.population_size,
+        lifetimes=1,
+        elites=2,
+    )
+    return lm.TrainConfig(
+        task=first,
+        train_task=first,
+        mixture=tuple(others),
+        network=network,
+        outer=outer,
+        select=3,
+        report=8,
+        baselines=False,
+        seed=config.seed,
+    )
+
+
+def tuned_lstm(config: Config) -> dict[str, float]:
+    """The learning rate and horizon with which an online LSTM does best on the mixture."""
+    lives = tuple(lm.Lifetime(OnlineRNN.for_spec(task.spec), task) for task in MIXTURE)
+    grid = [(rate, horizon) for rate in config.rates for horizon in config.horizons]
+    thetas = dict(zip(("learning_rate", "horizon"), np.array(grid, np.float32).T, strict=True))
+    keys = lm.meta.jax.random.split(lm.key(config.seed + 1), 2)
+    losses, _ = live_on(Mixture(lives), thetas, keys, devices=1)
+    means = losses.mean(1)
+    for (rate, horizon), mean in zip(grid, means, strict=True):
+        print(f"lstm: learning rate {rate:g}, horizon {horizon:g}: {mean:.3f}", flush=True)
+    best = grid[int(np.argmin(np.where(np.isfinite(means), means, np.inf)))]
+    return {"learning_rate": best[0], "horizon": best[1]}
+
+
+def main(config: Config) -> None:
+    """Meta-learns the rule, writes its file, and tunes the opponent."""
+    run = lm.train(training_config(config), config.out, name="generalist")
+    shutil.copyfile(run.path / "rule.json", config.file)
+    print(f"the rule: {config.file}")
+    print(json.dumps({"lstm": tuned_lstm(config)}))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--generations", type=int, default=Config.generations)
+    parser.add_argument("--out", default=Config.out)
+    parser.add_argument("--file", default=Config.file)
+    given = parser.parse_args()
+    main(Config(generations=given.generations, out=given.out, file=given.file))
