@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import importlib.util
 import io
@@ -252,7 +253,7 @@ def test_too_many_digits(digits):
 def test_real_digits_and_their_nearest_neighbours():
     if importlib.util.find_spec("sklearn") is None:
         pytest.skip("needs scikit-learn")
-    digits = images._digits()
+    digits = images._digits("digits")
     assert digits.images.shape == (1797, 8, 8) and digits.images.max() == 255
     assert len(digits.train) + len(digits.test) == 1797 and 290 < len(digits.test) < 430
     train, test = (digits.images[x].reshape(-1, 64).astype(float) for x in digits[2:])
@@ -260,6 +261,119 @@ def test_real_digits_and_their_nearest_neighbours():
     right = digits.label[digits.train][distance.argmin(1)] == digits.label[digits.test]
     assert right.mean() == pytest.approx(0.99, abs=0.008)
     check_task(SequentialDigits(images=50, held_out_images=20))
+
+
+# MNIST --------------------------------------------------------------------------------------------
+
+MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An array of bytes as an IDX file: two zeros, 8, the number of axes, their sizes, the bytes."""
+    head = bytes([0, 0, 8, array.ndim])
+    return head + b"".join(n.to_bytes(4, "big") for n in array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def mnist(monkeypatch, tmp_path):
+    """(images [50, 28, 28], classes, folder): 40 images for training and 10 for testing."""
+    generator = np.random.default_rng(2)
+    pixels = generator.integers(0, 256, (50, 28, 28), np.uint8)
+    label = generator.integers(0, 10, 50, np.uint8)
+    folder = tmp_path / "mnist"
+    folder.mkdir()
+    arrays = (pixels[:40], label[:40], pixels[40:], label[40:])
+    for number, (name, array) in enumerate(zip(MNIST_FILES, arrays, strict=True)):
+        if number % 2:
+            (folder / name).write_bytes(idx(array))
+        else:
+            (folder / f"{name}.gz").write_bytes(gzip.compress(idx(array)))
+    monkeypatch.setenv("LOOPYMETA_DATA", str(tmp_path))
+    return pixels, label, folder
+
+
+@pytest.mark.parametrize(
+    ("by", "patch", "num_inputs"),
+    [
+        pytest.param("image", 4, 784, marks=pytest.mark.slow),
+        ("row", 4, 29),
+        pytest.param("patch", 7, 50, marks=pytest.mark.slow),
+        ("pixel", 4, 2),
+    ],
+)
+def test_mnist_is_shown_piece_by_piece(mnist, by, patch, num_inputs):
+    pixels, label, _ = mnist
+    task = SequentialDigits(images=12, by=by, patch=patch, held_out_images=5, source="mnist")
+    episode = sampled(task, 1)
+    count = task.spec.length // 17
+    assert task.spec.num_inputs == num_inputs and count == {"image": 1}.get(
+        by, 784 // (num_inputs - 1)
+    )
+    assert episode.stimulus.shape == (17 * count, num_inputs)
+    shown = episode.stimulus.reshape(17, count, num_inputs)[:, :, : num_inputs - (count > 1)]
+    for i, image in enumerate(shown):
+        found = [k for k in range(50) if np.allclose(pieces_of(pixels[k] / 255, by, patch), image)]
+        assert len(found) == 1 and (found[0] >= 40) == (i >= 12)
+        assert episode.target[i * count + count - 1] == label[found[0]]
+
+
+@pytest.mark.slow
+def test_mnist_keeps_the_contract(mnist):
+    task = SequentialDigits(images=30, held_out="train", held_out_images=10, source="mnist")
+    check_task(task, num_lifetimes=1)
+
+
+def test_sizes_of_mnist(mnist):
+    task = SequentialDigits(images=30, held_out="train", held_out_images=10, source="mnist")
+    counts = np.bincount(mnist[1][:40], minlength=10)
+    assert task.spec.chance == pytest.approx(counts.max() / 40)
+    assert task.spec.length == 40 * 28
+    with pytest.raises(ValueError, match="held_out_images must be at most 10 "):
+        _ = SequentialDigits(held_out_images=11, source="mnist").spec
+
+
+def test_mnist_that_is_not_there(mnist, monkeypatch, tmp_path):
+    folder = mnist[2]
+    (folder / MNIST_FILES[1]).unlink()
+    task = SequentialDigits(source="mnist")
+    for use in (lambda: task.spec, lambda: task.sample(jax.random.key(0))):
+        with pytest.raises(
+            data.DataError, match=f"{folder} lacks {MNIST_FILES[1]}\\. .*LOOPYMETA_DATA"
+        ):
+            use()
+    monkeypatch.delenv("LOOPYMETA_DATA")
+    monkeypatch.setenv("LOOPYMETA_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(data.DataError, match=f"cache/mnist lacks {', '.join(MNIST_FILES)}"):
+        _ = task.spec
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "spoil", "word"),
+    [
+        (0, lambda content: content[:3], "damaged: it cannot be decompressed"),
+        (0, lambda content: content[:-20], "damaged: it cannot be decompressed"),
+        (0, lambda content: content[:30] + bytes(40) + content[70:], "damaged: it cannot be decom"),
+        (2, lambda content: gzip.compress(idx(np.zeros((10, 27, 28), np.uint8))), "28 x 28 pixels"),
+        (2, lambda content: gzip.compress(idx(np.zeros((0, 28, 28), np.uint8))), "28 x 28 pixels"),
+        (1, lambda content: content[:-1], "damaged: an array of .40,. takes 48 bytes, but .* 47"),
+        (1, lambda content: content[:6], "damaged: an array of"),
+        (1, lambda content: b"", "no IDX file of bytes"),
+        (1, lambda content: b"\0\0\x0d" + content[3:], "no IDX file of bytes: .*'00 00 0d 01'"),
+        (3, lambda content: idx(np.zeros(9, np.uint8)), "must hold 10 labels"),
+        (3, lambda content: idx(np.full(10, 10, np.uint8)), "labels 0 to 9, got 10"),
+    ],
+)
+def test_mnist_that_is_damaged(mnist, number, spoil, word):
+    (file,) = mnist[2].glob(f"{MNIST_FILES[number]}*")
+    file.write_bytes(spoil(file.read_bytes()))
+    with pytest.raises(data.DataError, match=f"{file}.*{word}"):
+        data.read_mnist()
 
 
 # Omniglot -----------------------------------------------------------------------------------------
@@ -440,6 +554,8 @@ def test_real_omniglot():
         (SequentialDigits, {"by": "column"}, ValueError, "by"),
         (SequentialDigits, {"by": "patch", "patch": 3}, ValueError, "patch must divide"),
         (SequentialDigits, {"patch": 0}, ValueError, "patch"),
+        (SequentialDigits, {"source": "minst"}, ValueError, "Did you mean 'mnist'"),
+        (SequentialDigits, {"source": "mnist", "by": "patch", "patch": 8}, ValueError, "side .*28"),
         (SequentialDigits, {"held_out": "tset"}, ValueError, "Did you mean 'test'"),
         (SequentialDigits, {"held_out_images": 0}, ValueError, "held_out_images"),
         (SequentialDigits, {"images": 2.0}, TypeError, "images"),

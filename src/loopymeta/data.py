@@ -7,21 +7,30 @@ when it is first used. Where a data set is looked for, in this order:
 2. the cache: the folder named by ``LOOPYMETA_CACHE``, else the user's cache folder;
 3. its pinned address.
 
-Wherever it lies, its sha256 is checked before it is used.
+Wherever it lies, its sha256 is checked before it is used. Only MNIST is never fetched: it is read
+where the user has put it (`read_mnist`), and its form is checked.
 """
 
 from __future__ import annotations
 
+import gzip
 import hashlib
+import math
 import os
 import random
 import sys
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
 
 from loopymeta import _validate
+
+if TYPE_CHECKING:
+    from jaxtyping import Int, UInt8
 
 _RAW = "https://raw.githubusercontent.com"
 _TIMEOUT = 30.0  # seconds without an answer before a download is given up
@@ -348,3 +357,108 @@ def names_split(
     random.Random(42).shuffle(names)
     low, high = int(0.8 * len(names)), int(0.9 * len(names))
     return names[:low], names[low:high], names[high:]
+
+
+# MNIST --------------------------------------------------------------------------------------------
+
+_MNIST = {
+    "train_images": "train-images-idx3-ubyte",
+    "train_label": "train-labels-idx1-ubyte",
+    "test_images": "t10k-images-idx3-ubyte",
+    "test_label": "t10k-labels-idx1-ubyte",
+}
+
+
+class Mnist(NamedTuple):
+    """Handwritten digits in two parts, as their makers divided them."""
+
+    train_images: UInt8[np.ndarray, "N 28 28"]
+    train_label: Int[np.ndarray, "N"]
+    test_images: UInt8[np.ndarray, "M 28 28"]
+    test_label: Int[np.ndarray, "M"]
+
+
+def mnist_dir() -> Path:
+    """Where MNIST is looked for: ``mnist`` in ``LOOPYMETA_DATA``, or in the cache if that is unset.
+
+    >>> mnist_dir().name
+    'mnist'
+    """
+    folder = os.environ.get("LOOPYMETA_DATA")
+    return (Path(folder).expanduser() if folder else cache_dir()) / "mnist"
+
+
+def read_mnist() -> Mnist:
+    """MNIST, from its four IDX files in `mnist_dir`, each as it is or as ``.gz``; never fetches.
+
+    Other images of 28 x 28 pixels and ten classes in the same files will do: there is no checksum.
+
+    Raises:
+      DataError: a file is missing (all that are, are named) or is not what it must be.
+
+    Reference: LeCun, Bottou, Bengio and Haffner 1998.
+    """
+    folder = mnist_dir()
+    found = {name: _plain_or_gz(folder / file) for name, file in _MNIST.items()}
+    missing = [_MNIST[name] for name, file in found.items() if file is None]
+    if missing:
+        raise DataError(
+            f"MNIST is not here: {folder} lacks {', '.join(missing)}. It is not fetched for you: "
+            "put its four files, as they are or as .gz, into that folder, or into the folder mnist "
+            "of another one and set LOOPYMETA_DATA to that."
+        )
+    arrays = {name: read_idx(file) for name, file in found.items() if file is not None}
+    for part in ("train", "test"):
+        images, label = arrays[f"{part}_images"], arrays[f"{part}_label"]
+        if images.shape[1:] != (28, 28) or not len(images):
+            raise DataError(
+                f"{found[f'{part}_images']} must hold images of 28 x 28 pixels, got an array of "
+                f"{images.shape}."
+            )
+        if label.shape != images.shape[:1]:
+            raise DataError(
+                f"{found[f'{part}_label']} must hold {len(images):,} labels, one an image, got an "
+                f"array of {label.shape}."
+            )
+        if label.max() > 9:
+            raise DataError(f"{found[f'{part}_label']} must hold labels 0 to 9, got {label.max()}.")
+        arrays[f"{part}_label"] = label.astype(np.int32)
+    return Mnist(**arrays)
+
+
+def _plain_or_gz(file: Path) -> Path | None:
+    """The file, or else the same one compressed, or None."""
+    compressed = file.with_name(f"{file.name}.gz")
+    return next((each for each in (file, compressed) if each.is_file()), None)
+
+
+def read_idx(file: Path) -> np.ndarray:
+    """The array of bytes in an IDX file (``.gz``: compressed).
+
+    Such a file begins with two zeros, the type of its numbers (8: bytes) and how many axes there
+    are; then comes the size of each axis, as four bytes, the highest first; then the numbers.
+
+    Raises:
+      DataError: the file cannot be read, is of another kind, or is not as long as it says.
+    """
+    try:
+        content = file.read_bytes()
+        if file.suffix == ".gz":
+            content = gzip.decompress(content)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{file} is damaged: it cannot be decompressed ({error}).") from error
+    except OSError as error:
+        raise DataError(f"cannot read {file}: {error.strerror or error}.") from error
+    if content[:3] != b"\x00\x00\x08" or len(content) < 4:
+        raise DataError(
+            f"{file} is no IDX file of bytes: it begins with {content[:4].hex(' ')!r} instead of "
+            "'00 00 08' and the number of axes."
+        )
+    begin = 4 + 4 * content[3]
+    shape = tuple(int.from_bytes(content[at : at + 4], "big") for at in range(4, begin, 4))
+    if len(content) != begin + math.prod(shape):
+        raise DataError(
+            f"{file} is damaged: an array of {shape} takes {begin + math.prod(shape):,} bytes, "
+            f"but there are {len(content):,}."
+        )
+    return np.frombuffer(content, np.uint8, offset=begin).reshape(shape)

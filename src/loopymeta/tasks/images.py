@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from loopymeta._jax import Array
 
     By = Literal["image", "row", "patch", "pixel"]
+    Source = Literal["digits", "mnist"]
 
 _CURVE = 20  # points of a learning curve
 _BY = ("image", "row", "patch", "pixel")
@@ -104,24 +105,42 @@ def _gray(images: np.ndarray, index: Int[Array, "..."]) -> Float[Array, "... S S
 # Digits -------------------------------------------------------------------------------------------
 
 
-class _Digits(NamedTuple):
-    """Scikit-learn's digits, and which of them are for testing."""
+_SIDES = {"digits": 8, "mnist": 28}
+"""Where digits come from, and the side of their images in pixels."""
 
-    images: np.ndarray  # [N, 8, 8] bytes
+
+class _Digits(NamedTuple):
+    """Digits, and which of them are for testing."""
+
+    images: np.ndarray  # [N, S, S] bytes
     label: Int[np.ndarray, "N"]
     train: Int[np.ndarray, "N_train"]  # indices
     test: Int[np.ndarray, "N_test"]
 
 
-@functools.lru_cache(maxsize=1)
-def _digits() -> _Digits:
+@functools.lru_cache(maxsize=2)
+def _digits(source: Source) -> _Digits:
+    return _of_scikit_learn() if source == "digits" else _of_mnist()
+
+
+def _of_mnist() -> _Digits:
+    """MNIST, whose makers chose what is for testing."""
+    mnist = data.read_mnist()
+    num_train = len(mnist.train_images)
+    images = np.concatenate([mnist.train_images, mnist.test_images])
+    label = np.concatenate([mnist.train_label, mnist.test_label])
+    return _Digits(images, label, np.arange(num_train), np.arange(num_train, len(images)))
+
+
+def _of_scikit_learn() -> _Digits:
+    """Scikit-learn's digits, divided by a hash."""
     try:
         # By name: scikit-learn is no dependency, and is imported only here.
         datasets = importlib.import_module("sklearn.datasets")
     except ImportError as error:
         raise data.DataError(
             "SequentialDigits needs the digits that come with scikit-learn, which cannot be "
-            f"imported ({error}). Run: pip install scikit-learn"
+            f"imported ({error}). Run: pip install scikit-learn, or use source='mnist'"
         ) from error
     pixels, label = datasets.load_digits(return_X_y=True)
     gray = pixels.astype(np.uint8)  # 0 to 16
@@ -140,7 +159,7 @@ def _passes(key: Key[Array, ""], count: int, size: int) -> Int[Array, "count"]:
 
 @dataclass(frozen=True)
 class SequentialDigits:
-    """Handwritten digits of 8 x 8 pixels, a row (or pixel, or patch) at a time: which one was it?
+    """Handwritten digits, a row (or pixel, or patch) of them at a time: which one was it?
 
     Image follows image in one stream. At the last piece of each the class is asked for, and then
     taught; nothing else is scored or taught. An input of its own is 1 at the last piece of an image
@@ -148,23 +167,27 @@ class SequentialDigits:
     piece, from 0 to 1. The training images come in fresh random order, each once before any comes
     again.
 
-    A fifth of the 1,797 images are test images, chosen by a hash of their pixels. Behind what is
-    taught, ``held_out_images`` images are shown with plasticity off (phase 1): test images or, for
-    meta-training, training images that this lifetime was not taught, so that a search never uses
-    the test images.
+    The images are those of scikit-learn (``digits``; ``pip install scikit-learn``): 1,797 of 8 x 8
+    pixels, of which a fifth are test images, chosen by a hash of their pixels. Or they are those of
+    ``mnist``: 60,000 of 28 x 28 pixels, and 10,000 for testing, which have to be in a folder of
+    yours (`loopymeta.data.read_mnist`).
+
+    Behind what is taught, ``held_out_images`` images are shown with plasticity off (phase 1): test
+    images or, for meta-training, training images that this lifetime was not taught, so that a
+    search never uses the test images.
 
     Metrics: ``loss`` and ``accuracy`` over both phases; ``prequential_accuracy`` (phase 0:
     predicted before taught) and ``accuracy_curve [20]``, the same in equal blocks;
     ``test_accuracy`` and ``test_loss`` (phase 1; for ``held_out="train"``, ``held_out_accuracy``
     and ``held_out_loss``). For scale, the nearest of all training images is right on .99 of the
-    test images.
+    test images of ``digits``.
 
-    The images are those of scikit-learn (``pip install scikit-learn``).
-
-    Reference: Alpaydin and Kaynak 1998 (UCI optical recognition of handwritten digits).
+    References: Alpaydin and Kaynak 1998 (UCI optical recognition of handwritten digits); LeCun,
+    Bottou, Bengio and Haffner 1998 (MNIST).
 
     Raises:
-      DataError: from `spec` and `sample` on, if scikit-learn is not installed.
+      DataError: from `spec` and `sample` on, if scikit-learn is not installed, or MNIST is not
+        there or damaged.
 
     >>> SequentialDigits(by="pixel", images=50).by
     'pixel'
@@ -180,20 +203,23 @@ class SequentialDigits:
     """What is shown at the end, scored but not taught."""
     held_out_images: int = 200
     """Images of what is shown at the end, each at most once."""
+    source: Literal["digits", "mnist"] = "digits"
+    """Whose digits: scikit-learn's, or MNIST's."""
 
     def __post_init__(self):
         _validate.at_least("images", self.images, 1)
-        _check_pieces(self.by, 8, self.patch)
+        _validate.choice("source", self.source, _SIDES)
+        _check_pieces(self.by, _SIDES[self.source], self.patch)
         _validate.choice("held_out", self.held_out, ["none", "test", "train"])
         _validate.at_least("held_out_images", self.held_out_images, 1)
 
     @property
     def _pieces(self) -> int:
-        return _pieces(self.by, 8, self.patch)[0]
+        return _pieces(self.by, _SIDES[self.source], self.patch)[0]
 
     def _sizes(self) -> tuple[int, int]:
         """Images held out, and images that the taught ones are drawn from."""
-        digits = _digits()
+        digits = _digits(self.source)
         num_train = digits.train.size
         if self.held_out == "none":
             return 0, num_train
@@ -209,13 +235,13 @@ class SequentialDigits:
     @property
     def spec(self) -> Spec:
         """Sizes; chance is the share of the most frequent class in what is shown."""
-        digits, (num_held_out, _) = _digits(), self._sizes()
+        digits, (num_held_out, _) = _digits(self.source), self._sizes()
         held_out = digits.test if self.held_out == "test" else digits.train
         counts = [(self.images, digits.train), (num_held_out, held_out)]
         total = self.images + num_held_out
         expected = sum(n * np.bincount(digits.label[x], minlength=10) / x.size for n, x in counts)
         return Spec(
-            num_inputs=_num_inputs(self.by, 8, self.patch),
+            num_inputs=_num_inputs(self.by, _SIDES[self.source], self.patch),
             num_outputs=10,
             length=total * self._pieces,
             loss="cross_entropy",
@@ -225,7 +251,7 @@ class SequentialDigits:
 
     def sample(self, key: Key[Array, ""]) -> Episode:
         """A lifetime of images in fresh random order."""
-        digits, (num_held_out, num_train) = _digits(), self._sizes()
+        digits, (num_held_out, num_train) = _digits(self.source), self._sizes()
         key_order, key_held_out, key_pass = jax.random.split(key, 3)
         train = jax.random.permutation(key_order, jnp.asarray(digits.train))
         index = train[_passes(key_pass, self.images, num_train)]
