@@ -55,7 +55,11 @@ def test_counts_see_the_streams_that_networks_see(book):
     keys = jax.random.split(jax.random.key(3), 2)
     life = TrainConfig(task, task, NetworkConfig(num_hidden=4, num_graphs=1)).lifetime(task)
     found = baselines(task)["bigram"](keys)
-    assert set(found) == {"prequential_nats", "test_nats"} and found["test_nats"].shape == (2,)
+    nats = {"prequential_nats", "test_nats"}
+    assert set(found) == nats | {"prequential_bpc", "test_bpc"}
+    assert found["test_nats"].shape == (2,)
+    for name in ("prequential", "test"):
+        np.testing.assert_allclose(found[f"{name}_bpc"], found[f"{name}_nats"] / np.log(2))
     for key, prequential, test in zip(
         keys, found["prequential_nats"], found["test_nats"], strict=True
     ):
@@ -70,9 +74,12 @@ def test_counts_see_the_streams_that_networks_see(book):
 def test_held_out_names_follow_the_task(book):
     task = Text(book, symbols=60, held_out="train", held_out_symbols=12)
     keys = jax.random.split(jax.random.key(3), 1)
-    assert set(baselines(task)["unigram"](keys)) == {"prequential_nats", "held_out_nats"}
+    assert set(baselines(task)["unigram"](keys)) == {
+        *("prequential_nats", "held_out_nats"),
+        *("prequential_bpc", "held_out_bpc"),
+    }
     task = Text(book, symbols=60)
-    assert set(baselines(task)["unigram"](keys)) == {"prequential_nats"}
+    assert set(baselines(task)["unigram"](keys)) == {"prequential_nats", "prequential_bpc"}
 
 
 def test_the_reservoir_learns_and_reports_the_metrics_of_the_task():

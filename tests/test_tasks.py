@@ -481,7 +481,28 @@ def test_text_metrics(book):
     assert metrics["prequential_bpc"] == pytest.approx(1)
     assert metrics["test_bpc"] == pytest.approx(2)
     assert metrics["test_nats"] == pytest.approx(2 * math.log(2))
+    other = Text(book, symbols=100, held_out="train", held_out_symbols=100)
+    assert other.score(Outcome(loss, loss, loss), episode)["held_out_bpc"] == pytest.approx(2)
     np.testing.assert_allclose(metrics["nats_curve"], math.log(2), rtol=1e-5)
+
+
+@pytest.mark.parametrize("file", ["huck_fin", "tinyshakespeare"])
+def test_bits_per_character_of_the_books(file):
+    """What the frequencies of the training characters are worth, counted in another way."""
+    task = Text(file, symbols=50_000, held_out="test", held_out_symbols=20_000)
+    here(task)
+    text = data.read_text(file)
+    train, test = text[: int(0.9 * len(text))], text[int(0.9 * len(text)) :][1:20_001]
+    counts = Counter(train)
+    bits = {c: math.log2(len(train) / max(counts[c], 1)) for c in task.spec.symbols}
+    episode = jax.jit(task.sample)(jax.random.key(0))
+    nats = np.array([bits[symbol] for symbol in task.spec.symbols]) * math.log(2)
+    loss = jnp.asarray(nats[np.asarray(episode.target)])
+    metrics = task.score(Outcome(loss, loss, loss), episode)
+    assert metrics["test_bpc"] == pytest.approx(np.mean([bits[c] for c in test]), rel=1e-4)
+    entropy = sum(count * bits[c] for c, count in counts.items()) / len(train)
+    assert metrics["prequential_bpc"] == pytest.approx(entropy, abs=0.1)
+    assert 4.4 < entropy < 4.9
 
 
 def test_text_too_large_or_too_short(book, tmp_path):

@@ -12,6 +12,7 @@ from loopymeta._jax import Array, jax
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.tasks import Names, Reversal, Text
 from loopymeta.tasks.base import Task
+from loopymeta.tasks.language import bits_per_character
 
 Job = Callable[[Array], dict[str, np.ndarray]]
 """Keys [B] -> metrics [B, ...]."""
@@ -72,6 +73,8 @@ def _counts(task: Any) -> dict[str, Job]:
                 row = {"prequential_nats": pair[0]}
                 if len(parts) > 1:
                     row[held_out] = pair[1]
+                if isinstance(task, Text):
+                    row |= bits_per_character(row)
                 rows.append(row)
             return {name: np.array([row[name] for row in rows]) for name in rows[0]}
 

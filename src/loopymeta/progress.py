@@ -18,7 +18,7 @@ HEADLINES = {
     "delay": ("accuracy_late", "loss"),
     "reversal": ("recall", "sequences", "loss_late"),
     "names": ("prequential_nats", "test_nats", "test_unseen_nats"),
-    "text": ("prequential_nats", "test_nats", "held_out_nats"),
+    "text": ("prequential_bpc", "test_bpc", "held_out_bpc"),
     "caesar": ("accuracy", "letters_to_perfect"),
     "copy": ("accuracy_late", "recall_by_place"),
     "selective_copy": ("accuracy_late", "recall_by_place"),

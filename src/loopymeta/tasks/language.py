@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -86,6 +86,19 @@ def _two_part_scores(
 def _held_out_name(held_out: str) -> str:
     # What is held out of the training part is neither the dev nor the test figure: its own name.
     return "held_out_nats" if held_out == "train" else f"{held_out}_nats"
+
+
+def bits_per_character(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """The metrics in nats per symbol (``..._nats``) as bits per character (``..._bpc``).
+
+    >>> bits_per_character({"test_nats": 2 * math.log(2), "accuracy": 0.5})
+    {'test_bpc': 2.0}
+    """
+    return {
+        name.removesuffix("_nats") + "_bpc": value / math.log(2)
+        for name, value in metrics.items()
+        if name.endswith("_nats")
+    }
 
 
 def _check_sizes(symbols: int | None, held_out: str, held_out_symbols: int | None) -> None:
@@ -473,12 +486,7 @@ class Text:
     def score(self, outcome: Outcome, episode: Episode) -> dict[str, Float[Array, "..."]]:
         """The metrics named in the description of the class."""
         metrics = _two_part_scores(outcome, episode, self.held_out, self._sizes[0])
-        bits = {
-            name.replace("_nats", "_bpc"): value / math.log(2)
-            for name, value in metrics.items()
-            if name.endswith("_nats")
-        }
-        return metrics | bits
+        return metrics | bits_per_character(metrics)
 
 
 # Caesar -------------------------------------------------------------------------------------------
