@@ -23,6 +23,7 @@ import json
 import math
 import os
 import queue
+import re
 import signal
 import subprocess
 import sys
@@ -211,13 +212,18 @@ def _networks_of(name: str, hidden: int | None) -> tuple[NetworkConfig, Any]:
     return suited(resized(DEFAULT_NETWORK, hidden), rule_from_text(name)), None
 
 
+_WIDEST = 24
+
+
 def _rule_name(name: str, taken: Iterable[str]) -> str:
     """What a rule is called in a table: short, and like no other."""
     if os.path.exists(name):
         path = Path(name).absolute()
         path = path.parent if path.name == "rule.json" else path
         name = path.name if path.is_dir() else path.stem
-    name = name if len(name) <= 26 else f"{name[:25]}…"
+    elif len(name) > _WIDEST:  # the rules that it is made of, without their numbers
+        name = re.sub(r",?\s*\w+=[^,()'\"]*", "", name).replace("()", "")
+    name = name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
     others = {*taken, *LEARNERS, *CONTROLS, CHANCE}
     places = (name if place == 1 else f"{name} {place}" for place in range(1, len(others) + 2))
     return next(shown for shown in places if shown not in others)
@@ -946,7 +952,8 @@ def _shown(cell: Mapping[str, Any], spread: bool = True) -> str:
     if "mean" not in cell:
         return _SHORT.get(cell["status"], cell["status"])
     text = _number(cell["mean"])
-    return f"{text} ± {_number(cell['spread'])}" if spread else text
+    # 0.905 ±.007: a table of many columns has no room for zeros.
+    return f"{text} ±{_number(cell['spread']).removeprefix('0')}" if spread else text
 
 
 def _rows(board: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], list[Any], list[bool]]]:
@@ -983,13 +990,17 @@ def table(board: Mapping[str, Any], width: int = 200) -> Any:
     from rich.table import Table
     from rich.text import Text
 
-    spread = width >= 34 + 16 * len(board["entrants"])
+    spread = width >= 34 + 13 * len(board["entrants"])
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1), header_style="bold")
     shown.add_column("task", no_wrap=True)
     for entrant in board["entrants"]:
-        style = "" if entrant["control"] == "none" or entrant["kind"] == "learner" else "dim"
-        shown.add_column(entrant["name"], justify="right", style=style, overflow="fold")
-    shown.add_column("best possible", justify="right", style="dim")
+        test = entrant["kind"] == "rule" and entrant["control"] == "none"
+        style = "" if test or entrant["kind"] == "learner" else "dim"
+        # Names are folded, figures never are.
+        least = 11 if spread else 6
+        name = entrant["name"]
+        shown.add_column(name, justify="right", style=style, min_width=least, overflow="fold")
+    shown.add_column("best possible", justify="right", style="dim", min_width=8, max_width=8)
     family = None
     for task, row, best in _rows(board):
         if task["family"] != family:

@@ -33,7 +33,7 @@ def heat_map(board: Mapping[str, Any]) -> Figure:
     names = [entrant["name"] for entrant in board["entrants"]]
     rows = list(_rows(board))
     places, heads = _places([task["family"] for task, _, _ in rows])
-    width = _LEFT + _COLUMN * (len(names) + 1) + 0.2
+    width = _LEFT + _COLUMN * (len(names) + 1) + 0.4
     height = _TOP + _ROW * (places[-1] + 1) + _BOTTOM
     figure = Figure(figsize=(width, height), dpi=150)
     inside = ((_LEFT, _COLUMN * (len(names) + 1)), (_BOTTOM, height - _TOP - _BOTTOM))
@@ -155,7 +155,7 @@ def _draw_frame(figure: Figure, board: Mapping[str, Any], width: float, height: 
         "↑ higher is better, ↓ lower is better; framed: the best learner of a task.\n"
         "best possible: floor of the loss, or what is perfect; ?: not known, the scale then ends "
         "at the best learner.\n"
-        "–: the learner is not made for the task; hatched: no honest figure."
+        "–: the learner is not made for the task; hatched: no figure, and why."
     )
     figure.text(
         2.9 / width, 0.9 / height, text, fontsize=_SMALL, va="top", color="#444444", linespacing=1.4
