@@ -422,6 +422,20 @@ def test_ladder_is_sorted_and_numbered(tmp_path):
     png(figure, tmp_path)
 
 
+@pytest.mark.parametrize("spread", [0.2, 3.0])
+def test_a_wide_spread_does_not_hide_its_number(spread):
+    """Of a bar that leaves the axis, or no room behind it, the number is drawn all the same."""
+    wide = {"mean": 2.5, "spread": spread, "seeds": 2}
+    found = {"learned": {"loss": 2.0}, "lstm": {"loss": 2.1}, "shuffled": {"loss": wide}}
+    figure = plots.ladder(found, "loss")
+    figure.draw_without_rendering()
+    inside = figure.axes[0].get_window_extent()
+    (number,) = (text for text in figure.axes[0].texts if text.get_text().startswith("2.500"))
+    assert number.get_text().endswith(" →") == (2.5 + spread > figure.axes[0].get_xlim()[1])
+    box = number.get_window_extent()  # empty, and elsewhere, where Matplotlib leaves it out
+    assert inside.x0 < box.x0 and box.x1 <= inside.x1 + 1
+
+
 def test_ladder_of_one_row_and_one_column(tmp_path):
     figure = plots.ladder({"learned": {"loss": 1.0}}, "loss")
     assert len(figure.axes) == 1
@@ -588,6 +602,12 @@ def test_a_feed_forward_graph_is_called_so(tmp_path):
     png(figure, tmp_path)
 
 
+def test_the_legend_of_a_matrix_names_what_is_there():
+    made = make_graph("complete", num_inputs=2, num_hidden=200, num_outputs=2)
+    shown = words(plots.graph(made, 2, 200, 2))
+    assert "with an opposite edge" in shown and "inside the strongly connected" not in shown
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 def test_large_graphs_become_matrices(weighted, tmp_path):
     made = make_graph(num_inputs=5, num_hidden=200, num_outputs=3, degree=3)
@@ -595,6 +615,8 @@ def test_large_graphs_become_matrices(weighted, tmp_path):
     figure = plots.graph(made, 5, 200, 3, num_memory=50, weights=weights)
     assert len(figure.axes[0].images) == 1
     assert figure.axes[0].get_xlabel() == "sender"
+    if not weighted:
+        assert "inside the strongly connected part" in words(figure)
     png(figure, tmp_path)
 
 
@@ -673,6 +695,22 @@ def test_of_a_long_life_the_beginning_is_recorded(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "_RECORDED", 5 * 17)  # 5 inputs, 8 hidden nodes, 4 outputs
     plots._run_lifetime(run)
     assert seen == [9, 5]
+
+
+def test_a_lifetime_of_another_task_than_the_report_says_so(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(plots, "lifetime", lambda record, **look: titles.append(look["title"]))
+    network = NetworkConfig(rule=rules.Oja(), num_hidden=8)
+    task = Memorize(length=3, alphabet=4, presentations=3)
+    longer = Memorize(length=3, alphabet=4, presentations=4)
+    for name, reported in (("same", task), ("longer", longer)):
+        run = Run.create(tmp_path, TrainConfig(reported, task), name=name)
+        write_rule(run, network, rule={"eta": np.float32(0.2)}, innate=Innate().init())
+        plots._run_lifetime(run)
+    assert titles == [
+        "One lifetime of the rule found, on memorize",
+        "One lifetime of the rule found, on memorize as in the search",
+    ]
 
 
 def test_training_figures_says_what_is_missing(tmp_path):

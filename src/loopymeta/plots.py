@@ -1122,7 +1122,7 @@ def ladder(
     width, height = 4.2 + 4.1 * len(columns), 2.2 + 0.42 * len(names)
     figure = _figure(width, height)
     all_axes = figure.subplots(1, len(columns), sharey=True, squeeze=False)[0]
-    left, right = _ladder_range(columns.values(), references or {})
+    left, high, right = _ladder_range(columns.values(), references or {})
     for axes, (metric, found) in zip(all_axes, columns.items(), strict=True):
         _dress(axes, "", unit)
         axes.set_title(_COLUMNS.get(metric, _spoken(metric)), fontsize=_NORMAL, loc="left")
@@ -1131,7 +1131,7 @@ def ladder(
             if left < value < right:
                 axes.axvline(value, color=BLACK, lw=1, ls=(0, (1, 2)), zorder=1)
                 axes.text(value, -0.7, f" {text}", fontsize=_SMALL, va="center")
-        _draw_rungs(axes, names, found, right)
+        _draw_rungs(axes, names, found, high, right)
     places = np.arange(len(names))
     all_axes[0].set_yticks(places, [_spoken(name) for name in names], fontsize=_NORMAL)
     all_axes[0].set_ylim(len(names) - 0.4, -1.0 if references else -0.6)
@@ -1145,24 +1145,24 @@ def ladder(
 
 
 def _ladder_range(columns: Iterable[Mapping[str, _Entry]], references: Mapping[str, float]) -> Any:
-    """Limits of the axis with room for numbers; far outliers are left beyond it."""
+    """Limits of the axis, and where the room for numbers begins; far outliers are beyond it."""
     entries = [entry for found in columns for entry in found.values()]
     values = np.array([float(entry.mean) for entry in entries])
     ends = values + [0.0 if entry.spread is None else float(entry.spread) for entry in entries]
     values = np.concatenate([values[np.isfinite(values)], list(references.values())])
     if not len(values):
-        return 0.0, 1.0
+        return 0.0, 0.5, 1.0
     low = values.min()
     reach = max(6 * (np.median(values) - low), 1e-3 * abs(low), 1e-9)
     high = max(
         values[values <= low + reach].max(), ends.max(initial=low, where=ends <= low + reach)
     )
     span = max(high - low, 0.02 * abs(high), 1e-9)
-    return low - 0.08 * span, high + 0.5 * span
+    return low - 0.08 * span, high, high + 0.5 * span
 
 
 def _draw_rungs(
-    axes: Axes, names: Sequence[str], found: Mapping[str, _Entry], right: float
+    axes: Axes, names: Sequence[str], found: Mapping[str, _Entry], high: float, right: float
 ) -> None:
     left = axes.get_xlim()[0]
     axes.tick_params(axis="y", length=0)
@@ -1191,8 +1191,13 @@ def _draw_rungs(
         )
         edge = mean + (spread or 0.0)
         weight = "bold" if name == "learned" else "normal"
-        place_of = {"xytext": (9, 0), "textcoords": "offset points", "va": "center"}
-        axes.annotate(text, (edge, place), fontsize=_SMALL + 1, weight=weight, **place_of)
+        look: Any = {"fontsize": _SMALL + 1, "weight": weight, "textcoords": "offset points"}
+        if edge <= high:
+            axes.annotate(text, (edge, place), xytext=(9, 0), va="center", **look)
+        else:  # no room behind so wide a spread: the number stands on it
+            text += " →" if edge > right else ""
+            look |= {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "bottom"}
+            axes.annotate(text, (1, place), xytext=(0, 5), **look)
 
 
 # --- one lifetime --------------------------------------------------------------------------------
@@ -1211,7 +1216,7 @@ def record_network(state: Any, prediction: Array, *, num_weights: int = 48) -> d
       ``weights_onto_memory``, ``weights_onto_hidden`` and ``weights_onto_outputs`` (those there
       are, up to ``num_weights``), and ``prediction`` [O]; lanes behind stay.
     """
-    wiring, network = state
+    wiring, network = state[:2]
     num_hidden = network.leak.shape[0]
     num_inputs = network.activity.shape[0] - network.drive.shape[0]
     seen = {"stimulus": network.activity[:num_inputs]}
@@ -1707,11 +1712,14 @@ def _draw_adjacency(
         np.maximum.at(image, at, 1.0 + looped + (looped & (graph.reverse >= 0)))
         cmap: Any = ListedColormap(["white", PALE, BLUE, ORANGE])
         axes.imshow(image, cmap=cmap, vmin=0, vmax=3, **placed)
-        texts = {PALE: "leads in or out, never back", BLUE: "inside the strongly connected part"}
-        if (looped & (graph.reverse >= 0)).any():
-            texts[ORANGE] = "with an opposite edge"
-        for colour, text in texts.items():
-            axes.plot([], [], "s", color=colour, ms=10, label=text)
+        both = graph.reverse >= 0
+        for chosen, colour, text in (
+            (~looped, PALE, "leads in or out, never back"),
+            (looped & ~both, BLUE, "inside the strongly connected part"),
+            (looped & both, ORANGE, "with an opposite edge"),
+        ):
+            if chosen.any():
+                axes.plot([], [], "s", color=colour, ms=10, label=text)
     else:
         largest = np.argsort(np.abs(weights), kind="stable")  # of several in a pixel the largest
         image[at[0][largest], at[1][largest]] = weights[largest]
@@ -1868,6 +1876,8 @@ def _run_lifetime(run: Any) -> dict[str, Figure]:
 
     episode, record = jax.device_get(jax.jit(live)(jax.random.key(config.seed)))
     title = f"One lifetime of the rule found, on {_task_name(run.config(), {})}"
+    if task != config.task:  # the report is on another one, often longer
+        title += " as in the search"
     symbols, target = task.spec.symbols, None
     if task.spec.loss == "cross_entropy":
         target = np.where(episode.scored > 0, episode.target, -1)
