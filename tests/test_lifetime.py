@@ -620,3 +620,135 @@ def test_lifetimes_of_other_thetas_cannot_be_mixed():
         Mixture((lifetimes[0], Lifetime(other, Follow())))
     with pytest.raises(ValueError, match="at least one"):
         Mixture(())
+
+
+# --- how the taught reaches the network ----------------------------------------------------------
+
+
+def shown(learner, symbols, targets, theta=None, taught=1.0):
+    """The states after each symbol, and the predictions."""
+    theta = learner.init_theta() if theta is None else theta
+    step = jax.jit(learner.step)
+    state, states, predictions = learner.init(jax.random.key(0), theta), [], []
+    for at, (symbol, target) in enumerate(zip(symbols, targets, strict=True)):
+        teaching = Teaching(jax.nn.one_hot(target, 3), taught=jnp.asarray(taught))
+        stimulus = jax.nn.one_hot(symbol, 3)
+        key = jax.random.key(at)
+        state, prediction, _ = step(theta, state, stimulus, teaching, key)
+        states.append(state)
+        predictions.append(np.asarray(prediction))
+    return states, predictions
+
+
+def listener(**choices):
+    options = {
+        "num_hidden": 5,
+        "rule": rules.Zero(),
+        "output_rule": rules.Delta(eta=0.5, normalised=False),
+        "num_graphs": 1,
+        "rate_fan_in": None,
+    }
+    spec = Spec(num_inputs=3, num_outputs=3, length=10)
+    return NetworkConfig(**(options | choices)).build(spec)
+
+
+def test_late_teaching_compares_the_target_with_what_was_predicted_for_it():
+    delay, symbols, targets = 2, [0, 1, 2, 0, 1], [1, 2, 0, 1, 2]
+    learner = listener(error_delay=delay)
+    states, predictions = shown(learner, symbols, targets)
+    layout = learner.network.layouts.output
+    born = learner.init(jax.random.key(0), learner.init_theta()).network.weight.output
+    before = [born, *(state.network.weight.output for state in states)]
+    for at in range(5):
+        change = np.asarray(before[at + 1] - before[at])
+        if at < delay:
+            assert not change.any()
+            continue
+        logits = predictions[at - delay]
+        error = np.eye(3)[targets[at - delay]] - np.exp(logits) / np.exp(logits).sum()
+        inner = states[at].network
+        heard = np.concatenate([inner.sent[:4], inner.activity[4:9], inner.sent[9:]])
+        mask = np.asarray(states[at].wiring.wires.output.mask)
+        assert layout.dense
+        assert np.allclose(change, 0.5 * error[:, None] * heard[None] * mask, atol=1e-6)
+
+
+def test_a_delay_of_rewards_and_of_targets():
+    # Outputs born equal: the first is taken for the most probable, and is right.
+    choices = {"teaching": "reward", "innate": Innate(output_gain=0.0)}
+    reward = listener(**choices, output_rule=rules.ThreeFactor(eta=0.5), error_delay=1)
+    untaught, _ = shown(reward, [0, 1, 2], [0, 0, 0], taught=0.0)
+    taught, _ = shown(reward, [0, 1, 2], [0, 0, 0])
+    same = lambda at: np.allclose(  # noqa: E731
+        taught[at].network.weight.output, untaught[at].network.weight.output
+    )
+    assert same(0) and not same(2)
+    target = listener(teaching="target", error_delay=1, output_rule=rules.Hebb(eta=0.5))
+    states, _ = shown(target, [0, 1, 2], [0, 1, 2])
+    held = [np.asarray(target.network.outputs(s.network)) for s in states]
+    assert not np.isin(held[0], (0, 1)).all()  # nothing has arrived yet
+    assert np.array_equal(held[1:], np.eye(3)[:2])
+
+
+def test_input_and_target_at_once():
+    """The hidden nodes hear the target along returning edges, while the inputs hold the symbol."""
+    choices = {"teaching": "target", "return_degree": 3, "output_rule": rules.Hebb(eta=0.1)}
+    once, twice = listener(**choices), listener(**choices, exposure="together")
+    (alone,), first = shown(once, [0], [2])
+    (state,), second = shown(twice, [0], [2])
+    assert np.allclose(first, second)  # the prediction does not know the target
+    inner = state.network
+    assert np.array_equal(inner.sent[:4], [1, 0, 0, 1]) and np.array_equal(
+        inner.sent[9:], np.eye(3)[2]
+    )
+    assert np.array_equal(twice.network.outputs(inner), np.eye(3)[2])
+    assert not np.allclose(inner.activity[4:9], alone.network.activity[4:9])
+    (other,), _ = shown(twice, [0], [1])
+    assert not np.allclose(inner.activity[4:9], other.network.activity[4:9])
+
+
+def test_the_error_comes_in_where_the_input_does():
+    learner = listener(exposure="as_input", teaching="none", output_rule=rules.Hebb(eta=0.1))
+    (state,), (logits,) = shown(learner, [0], [2])
+    error = np.eye(3)[2] - np.exp(logits) / np.exp(logits).sum()
+    assert np.allclose(state.network.sent[:4], [*error, 1], atol=1e-6)
+    (untaught,), _ = shown(learner, [0], [2], taught=0.0)
+    assert np.array_equal(untaught.network.sent[:4], [0, 0, 0, 1])
+    assert float(state.network.age) == 2
+
+
+def test_exposures_conform_and_live_as_lanes():
+    for choices in (
+        {"error_delay": 2},
+        {"exposure": "as_input"},
+        {"exposure": "together", "teaching": "target", "return_degree": 1},
+    ):
+        config = NetworkConfig(num_hidden=6, num_graphs=1, layout="sparse", **choices)
+        learner = config.build(Caesar().spec)
+        testing.check_learner(learner, Caesar(symbols=20), symbols=6)
+        life = Lifetime(learner, Caesar(symbols=8))
+        thetas = jax.tree.map(lambda x: jnp.stack([x, 0.5 * x]), life.init_theta())
+        losses, _ = jax.jit(life.population)(thetas, jax.random.key(0))
+        one, _ = jax.jit(life)(jax.tree.map(lambda x: x[1], thetas), jax.random.key(0))
+        assert np.allclose(losses[1], one, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"exposure": "together"}, "needs teaching='target'"),
+        ({"exposure": "befor"}, "exposure"),
+        ({"error_delay": -1}, "error_delay"),
+        ({"error_delay": 1, "teaching": "none"}, "teaching that comes from outside"),
+        ({"error_delay": 1, "max_ticks": 3}, "without a ready"),
+    ],
+)
+def test_exposures_that_cannot_be(choices, message):
+    with pytest.raises(ValueError, match=message):
+        listener(**choices)
+
+
+def test_errors_need_inputs_to_come_in_by():
+    config = NetworkConfig(num_hidden=4, exposure="as_input")
+    with pytest.raises(ValueError, match="an input for each of the 5 outputs"):
+        config.build(Spec(num_inputs=3, num_outputs=5, length=10))

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
-from loopymeta.lifetime import FixedTicks, Lifetime, Mixture, Plastic, SelfPaced
+from loopymeta.lifetime import EXPOSURES, FixedTicks, Lifetime, Mixture, Plastic, SelfPaced
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
@@ -68,6 +68,10 @@ class NetworkConfig:
     """Memory nodes are born with orthogonal recurrent weights."""
     teaching: Literal["error", "target", "reward", "prediction", "none"] = "error"
     """What reaches the network after its prediction."""
+    exposure: Literal["after", "together", "as_input"] = "after"
+    """How the taught is shown: after the prediction, together with the input, or as input."""
+    error_delay: int = 0
+    """Symbols after which the teaching of a symbol arrives."""
     feedback: Literal["shared", "kolen_pollack", "random", "returning", "none"] = "shared"
     """How the output error reaches hidden nodes."""
     same_tick_readout: bool = True
@@ -99,6 +103,8 @@ class NetworkConfig:
         _validate.at_least("num_hidden", self.num_hidden, 0)
         _validate.at_least("num_graphs", self.num_graphs, 1)
         _validate.at_least("ticks", self.ticks, 1)
+        _validate.choice("exposure", self.exposure, EXPOSURES)
+        _validate.at_least("error_delay", self.error_delay, 0)
         if self.max_ticks is not None:
             _validate.at_least("max_ticks", self.max_ticks, 1)
             if self.ticks != 1:
@@ -184,18 +190,19 @@ class NetworkConfig:
         names = {f.name for f in dataclasses.fields(LoopyNetwork)}
         own = {f.name for f in dataclasses.fields(self)}
         skip = {"num_hidden", "rule"}
+        ticks = (self.max_ticks or self.ticks) + (self.exposure != "after")
         choices = {name: getattr(self, name) for name in (names & own) - skip}
         network = LoopyNetwork.for_graph(
             graphs,
             self.rule,
             loss=spec.loss,
             ready=ready,
-            lifespan=float(spec.lifespan * (self.max_ticks or self.ticks)),
+            lifespan=float(spec.lifespan * ticks),
             **sizes,
             **choices,
         )
         pacing = SelfPaced(self.max_ticks) if self.max_ticks else FixedTicks(self.ticks)
-        return Plastic(network, graphs, pacing)
+        return Plastic(network, graphs, pacing, self.exposure, self.error_delay)
 
 
 @dataclass(frozen=True)

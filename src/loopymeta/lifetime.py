@@ -136,10 +136,20 @@ def _quiet(network: LoopyNetwork, plastic: Array) -> Teaching:
 
 
 class PlasticState(NamedTuple):
-    """A network and the graph it lives on."""
+    """A network, the graph it lives on, and the teaching that is on its way to it.
+
+    Attributes:
+      wiring: the graph.
+      network: the network.
+      late: the last ``error_delay`` teachings, the oldest first; () without a delay.
+    """
 
     wiring: Wiring
     network: NetworkState
+    late: Any = ()
+
+
+EXPOSURES = ("after", "together", "as_input")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -152,16 +162,43 @@ class Plastic:
       pacing: how many ticks a symbol takes.
       reward: what a prediction earns under teaching ``reward``: 1 if the most probable symbol is
         the target, else 0.
+      exposure: how the taught reaches the network once it has predicted: ``after`` (at once, at the
+        outputs), ``together`` (in a tick more, which shows input and target at once: the inputs
+        hold the stimulus and the outputs the target) or ``as_input`` (in a tick more, in which the
+        input nodes hold the error of the outputs instead of the stimulus).
+      error_delay: symbols after which the teaching of a symbol arrives; the target is then compared
+        with what was predicted for it.
 
     Raises:
-      ValueError: every synapse has a theta of its own, but the graphs have other synapses.
+      ValueError: choices that do not go together; every synapse has a theta of its own, but the
+        graphs have other synapses.
     """
 
     network: LoopyNetwork
     graphs: Graph
     pacing: FixedTicks | SelfPaced = FixedTicks()
+    exposure: str = "after"
+    error_delay: int = 0
 
     def __post_init__(self) -> None:
+        _validate.choice("exposure", self.exposure, EXPOSURES)
+        _validate.at_least("error_delay", self.error_delay, 0)
+        network = self.network
+        if self.exposure == "together" and network.teaching != "target":
+            raise ValueError(
+                "exposure='together' shows the target: it needs teaching='target', got "
+                f"{network.teaching!r}"
+            )
+        if self.exposure == "as_input" and network.num_stimuli < network.num_answers:
+            raise ValueError(
+                f"exposure='as_input' needs an input for each of the {network.num_answers} "
+                f"outputs, and there are {network.num_stimuli}"
+            )
+        if self.error_delay and (network.ready or network.teaching in ("prediction", "none")):
+            raise ValueError(
+                "error_delay is for teaching that comes from outside, in networks without a ready "
+                f"node; got teaching={network.teaching!r}, ready={network.ready}"
+            )
         if isinstance(self.pacing, SelfPaced) != self.network.ready:
             raise ValueError("self-paced reading and a network with a ready node go together")
         if self.network.sharing == "per_synapse":
@@ -200,7 +237,19 @@ class Plastic:
         place = jax.random.randint(key_graph, (), 0, self.graphs.senders.shape[0])
         graph = Graph(*(jnp.asarray(values)[place] for values in self.graphs))
         wiring = self.network.wire(graph, key_wire)
-        return PlasticState(wiring, self.network.init(key_network, wiring, theta))
+        state = self.network.init(key_network, wiring, theta)
+        if not self.error_delay:
+            return PlasticState(wiring, state)
+        outputs = jnp.zeros_like(self.network.outputs(state))
+        blank = Teaching(
+            target=jnp.zeros(outputs.shape[0]),
+            taught=jnp.zeros(()),
+            reward=jnp.zeros(outputs.shape[1:]),
+            plastic=None,
+            output=outputs,
+        )
+        late = jax.tree.map(lambda x: jnp.stack([x] * self.error_delay), blank)
+        return PlasticState(wiring, state, late)
 
     def step(self, theta, state, stimulus, teaching, key):
         """Send, tick, read, teach."""
@@ -211,8 +260,47 @@ class Plastic:
         if network.teaching == "reward":
             right = prediction.argmax(0) == teaching.target.argmax(0)
             teaching = teaching._replace(reward=right.astype(prediction.dtype))
-        inner = network.teach(theta, wiring, inner, teaching, jax.random.fold_in(key, 1 << 20))
-        return PlasticState(wiring, inner), prediction, ticks
+        late = state.late
+        if self.error_delay:
+            teaching, late = self._delayed(inner, late, teaching)
+        own = jax.random.fold_in(key, 1 << 20)
+        if self.exposure != "after":
+            quiet = _quiet(network, teaching.plastic)
+            inner = network.teach(theta, wiring, inner, quiet, jax.random.fold_in(own, 0))
+            inner = self._exposed(inner, teaching)
+            inner, ticks = network.propagate(wiring, inner, jax.random.fold_in(own, 1)), ticks + 1
+        inner = network.teach(theta, wiring, inner, teaching, own)
+        return PlasticState(wiring, inner, late), prediction, ticks
+
+    def _delayed(
+        self, state: NetworkState, late: Teaching, teaching: Teaching
+    ) -> tuple[Teaching, Teaching]:
+        """The teaching that arrives now, and what is on its way from now on."""
+        output = self.network.outputs(state)
+        taught = jnp.asarray(teaching.taught, output.dtype)
+        new = Teaching(
+            target=jnp.where(taught > 0, teaching.target, 0.0),
+            taught=taught,
+            reward=jnp.broadcast_to(jnp.asarray(teaching.reward, output.dtype), output.shape[1:]),
+            plastic=None,
+            output=output,
+        )
+        oldest = jax.tree.map(lambda x: x[0], late)
+        queue = jax.tree.map(lambda x, one: jnp.concatenate([x[1:], one[None]]), late, new)
+        return oldest._replace(plastic=teaching.plastic), queue
+
+    def _exposed(self, state: NetworkState, teaching: Teaching) -> NetworkState:
+        """The network as it is before the tick that shows it what is taught."""
+        network, taught = self.network, jnp.asarray(teaching.taught)
+        if self.exposure == "together":
+            return network.clamp(state, teaching.target, taught)
+        output = network.outputs(state) if teaching.output is None else teaching.output
+        target = jnp.where(taught > 0, behind(jnp.asarray(teaching.target), output), 0.0)
+        error = (target - output) * taught
+        shown = jnp.zeros_like(state.activity[: network.num_stimuli])
+        shown = shown.at[: network.num_answers].set(error)
+        rest = state.activity[network.num_stimuli :]
+        return state._replace(activity=jnp.concatenate([shown, rest]))
 
     # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
 
@@ -222,7 +310,8 @@ class Plastic:
 
     def remove(self, state: PlasticState, key: Array, edges: float, nodes: float) -> PlasticState:
         """Takes random fractions of the edges and hidden nodes out."""
-        return PlasticState(*self.network.remove(*state, key, edges, nodes))
+        wiring, network = self.network.remove(state.wiring, state.network, key, edges, nodes)
+        return state._replace(wiring=wiring, network=network)
 
     def restore(self, state: PlasticState) -> PlasticState:
         """Puts all edges back, with weights of zero."""

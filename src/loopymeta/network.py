@@ -88,12 +88,15 @@ class Teaching(NamedTuple):
       taught: 1.0 if the target is shown now, else 0.0; the target is then not looked at.
       reward: the reward, looked at where ``taught`` is 1.
       plastic: factor of every change of weight; 0.0 freezes the weights, whatever a rule does.
+      output: [O] what was predicted, where it is not the present output that the target is compared
+        with: teaching that comes late. None: the present output.
     """
 
     target: Array
     taught: Any = 1.0
     reward: Any = 0.0
     plastic: Any = 1.0
+    output: Any = None
 
 
 class Wiring(NamedTuple):
@@ -833,7 +836,8 @@ class LoopyNetwork:
     ) -> tuple[NetworkState, Array, Array, Array]:
         """(state, feedback [hidden], feedback [outputs], modulators [M]) of what is taught."""
         last = self.num_inputs + self.num_hidden
-        output = state.activity[last : last + self.num_answers]
+        now = state.activity[last : last + self.num_answers]
+        output = now if teaching.output is None else teaching.output
         target = behind(jnp.asarray(teaching.target, output.dtype), output)
         taught = jnp.asarray(teaching.taught, output.dtype)
         target = jnp.where(taught > 0, target, 0.0)  # whatever an untaught target is, even nan
@@ -845,16 +849,15 @@ class LoopyNetwork:
         if self.teaching in ("error", "target"):
             if self.loss == "cross_entropy":
                 log_p = jax.nn.log_softmax(self._answers(state), axis=0)
+                if teaching.output is not None:
+                    log_p = jnp.log(jnp.maximum(output, 1e-12))
                 surprise = -(target * log_p).sum(0) * taught
             else:
                 surprise = (error * error).sum(0)
         if self.teaching == "error":
             at_output, hidden = error, self._feedback(wiring, state, innate, error)
         elif self.teaching == "target":
-            clamped = jnp.where(taught > 0, jnp.broadcast_to(target, output.shape), output)
-            rest = state.activity[last + self.num_answers :]
-            activity = jnp.concatenate([state.activity[:last], clamped, rest])
-            state = state._replace(activity=activity)
+            state = self.clamp(state, target, taught)
             hidden = self._feedback(wiring, state, innate, target * taught)
         elif self.teaching == "reward":
             reward, rewarded = teaching.reward * taught, taught
@@ -873,6 +876,19 @@ class LoopyNetwork:
             at_output = jnp.concatenate([at_output, jnp.broadcast_to(off, (1, *lanes))])
         signals = [jnp.broadcast_to(s, lanes) for s in (reward, rewarded, surprise)]
         return state, hidden, at_output, jnp.stack(signals)
+
+    def clamp(self, state: NetworkState, target: Array, taught: Array) -> NetworkState:
+        """The outputs held at the target [O], where it is taught."""
+        last = self.num_inputs + self.num_hidden
+        output = state.activity[last : last + self.num_answers]
+        held = jnp.where(taught > 0, jnp.broadcast_to(behind(target, output), output.shape), output)
+        rest = state.activity[last + self.num_answers :]
+        return state._replace(activity=jnp.concatenate([state.activity[:last], held, rest]))
+
+    def outputs(self, state: NetworkState) -> Array:
+        """[O] the present outputs: probabilities or values."""
+        last = self.num_inputs + self.num_hidden
+        return state.activity[last : last + self.num_answers]
 
     def _feedback(self, wiring: Wiring, state: NetworkState, innate: Theta, error: Array) -> Array:
         """[hidden] the output error as it reaches hidden nodes."""
