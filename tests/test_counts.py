@@ -70,7 +70,7 @@ def test_targets_that_are_not_taught_may_be_anything():
     theta = learner.init_theta()
     state = learner.init(jax.random.key(0), theta)
     nothing = Teaching(jnp.full(2, jnp.nan), taught=0.0)
-    after, prediction, _ = learner.step(theta, state, jnp.eye(3)[1], nothing)
+    after, prediction, _ = jax.jit(learner.step)(theta, state, jnp.eye(3)[1], nothing)
     assert all(bool((table == 0).all()) for table in after.tables)
     assert bool(jnp.isfinite(prediction).all())
 
