@@ -38,6 +38,7 @@ Meta-learn local plasticity rules on random cyclic networks.
 commands:
   train TASK     meta-learn a rule on a task, and report it beside its controls
   evaluate RULE  report a rule (a run, a rule file, or a rule by name) on a task
+  sweep          vary sizes, wirings, rules and rates over tasks, and show what matters
   rules [RULE]   list the plasticity rules, or show one
   tasks [TASK]   list the tasks, or show one
   data           list, fetch and verify the data sets
@@ -143,6 +144,7 @@ def _run(arguments: list[str]) -> int:
     commands = {
         "train": _train,
         "evaluate": _evaluate,
+        "sweep": _sweep,
         "rules": _rules,
         "tasks": _tasks,
         "data": _data,
@@ -594,6 +596,105 @@ def _task_with(task: Any, settings: list[str]) -> Any:
         except ValueError:
             values[option] = text
     return dataclasses.replace(task, **values)
+
+
+# --- sweep ---------------------------------------------------------------------------------------
+
+
+def _sweep(words: list[str]) -> int:
+    from loopymeta import sweep
+
+    given = _sweep_parser(sweep).parse_args(words)
+    say = sweep.say_terminal if _on_terminal() else sweep.say_line
+    own = {"storage": given.storage, "jobs": given.jobs, "say": say}
+    config = _sweep_config(sweep, given)
+    # Alarms of the compiler about its own slowness would stand between the points.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with warnings.catch_warnings(), _terminable():
+        warnings.showwarning = _warn
+        if given.resume is None:
+            sweep.sweep(config, given.out, name=given.name, study=given.study, **own)
+        else:
+            sweep.resume(given.resume, points=given.points, **own)
+    return 0
+
+
+def _sweep_parser(sweep: Any) -> argparse.ArgumentParser:
+    """Options without a default are those of the configuration: what was not given is not in it."""
+    default = sweep.SweepConfig()
+    parser = _Parser(
+        prog="loopymeta sweep",
+        argument_default=argparse.SUPPRESS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+        description="Vary sizes, wirings, rules and rates over tasks, and show what matters.",
+        epilog="varied unless --vary says otherwise:\n  " + "\n  ".join(default.vary),
+    )
+    add = parser.add_argument
+    add("--tasks", metavar="A,B", help=f"tasks, e.g. {', '.join(default.tasks)} (default)")
+    add(
+        "--vary",
+        action="append",
+        metavar="NAME=...",
+        help="what varies: num_hidden=32..256, connectivity=waxman,ring, rule.eta=1e-4..0.1, "
+        "leak=0.1..1.0, rule='rflo,bounded(oja)', teaching=error,target; may be repeated",
+    )
+    add("--network", metavar="TASK", help="vary around the network of a task's training recipe")
+    add(
+        "--set",
+        action="append",
+        metavar="NAME=VALUE",
+        help="what does not vary, by the same names, e.g. --set ticks=2; may be repeated",
+    )
+    for name, text in (
+        ("points", "points to live"),
+        ("lifetimes", "lifetimes of a point on each task"),
+        ("finalists", "best points that are lived again on fresh lifetimes"),
+        ("report", "fresh lifetimes of each task, for choosing and for reporting"),
+        ("seed", "seed of everything"),
+    ):
+        add(f"--{name}", type=int, help=f"{text} (default: {getattr(default, name)})")
+    add("--sampler", help="tpe or random (default: tpe)")
+    add("--pruner", help="of points that are hopeless: median, hyperband or none (default: median)")
+    add("--out", default="runs", help="folder of run folders (default: runs)")
+    add("--name", default=None, help="name of the sweep's folder (default: sweep- and the time)")
+    add("--resume", default=None, metavar="DIR", help="go on with a sweep, or to more --points")
+    add(
+        "--storage",
+        default=None,
+        metavar="URL",
+        help="keep the points there, e.g. postgresql+psycopg://user@host/database (the password "
+        "from PGPASSWORD or ~/.pgpass), so that several machines may share them (default: a "
+        "SQLite file in the folder)",
+    )
+    add("--study", default=None, help="sweeps of one study share their points (default: --name)")
+    add("--jobs", type=int, default=1, help="processes; the points of one are repeatable (1)")
+    return parser
+
+
+def _sweep_config(sweep: Any, given: argparse.Namespace) -> Any:
+    """The configuration that was asked for; with --resume it must be the sweep's own."""
+    asked = {k: v for k, v in vars(given).items() if v is not None}
+    default = sweep.SweepConfig() if given.resume is None else sweep.read_config(given.resume)
+    known = {field.name for field in dataclasses.fields(default)} - {"network"}
+    changes = {name: asked[name] for name in known & asked.keys()}
+    if "tasks" in changes:
+        changes["tasks"] = tuple(sweep.split(changes["tasks"]))
+    if "vary" in changes:
+        changes["vary"] = tuple(changes["vary"])
+    if "network" in asked or "set" in asked:
+        network = default.network
+        if "network" in asked:
+            network = recipes.recipe(asked["network"]).network
+        changes["network"] = sweep.with_settings(network, asked.get("set", []))
+    if given.resume is None:
+        return dataclasses.replace(default, **changes)
+    if other := [k for k, v in changes.items() if k != "points" and v != getattr(default, k)]:
+        raise ValueError(
+            f"{given.resume} was made with another --{sorted(other)[0]}; --resume takes its "
+            "options from there, and more --points at most"
+        )
+    return default
 
 
 # --- lists ---------------------------------------------------------------------------------------

@@ -1,0 +1,531 @@
+"""Sweeps: what varies, what a point is, what is kept of it, and what comes of all."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from loopymeta import cli, plots, sweep, sweep_plots, training
+from loopymeta.config import NetworkConfig
+from loopymeta.graph import Waxman
+from loopymeta.rules import RFLO, Bounded, Delta, Hebb, Oja
+from loopymeta.sweep import Choices, Course, Range, SweepConfig, SweepError
+
+optuna = pytest.importorskip("optuna")
+
+TASK = "memorize(length=2, alphabet=2, presentations=2)"
+OTHER = "memorize(length=3, alphabet=2, presentations=2)"
+NETWORK = NetworkConfig(
+    num_hidden=6, connectivity="ring", num_graphs=1, rule=RFLO(eta=0.1), output_rule=Delta(eta=0.3)
+)
+
+
+def config(**changes) -> SweepConfig:
+    given = {
+        "tasks": (TASK, OTHER),
+        "vary": ("rule.eta=1e-3..1.0", "num_hidden=4..12", "leak=0.1..1.0"),
+        "network": NETWORK,
+        "points": 8,
+        "lifetimes": 2,
+        "report": 2,
+        "finalists": 2,
+        "heartbeat": 1,
+    }
+    return SweepConfig(**(given | changes))
+
+
+def network_of(life):
+    return life.learner.network
+
+
+@pytest.fixture
+def faked(monkeypatch):
+    """Lives that take no time: the loss says how far the rate is from 0.03."""
+
+    def fake(config, life, course, place, stream):
+        rate = network_of(life).rule.eta
+        num = config.lifetimes if stream == "search" else config.report
+        return np.full(num, abs(np.log10(rate / 0.03)) / 3 + 0.1 * place)
+
+    monkeypatch.setattr(sweep, "_live", fake)
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch, request):
+    """Few shuffles; and figures only where they are looked at."""
+    monkeypatch.setattr(sweep, "SHUFFLES", 10)
+    if "what_matters" not in request.node.name:
+        blank = plots._figure(1, 1)
+        monkeypatch.setattr(sweep_plots, "importance", lambda *given: blank)
+        monkeypatch.setattr(sweep, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
+
+
+def hear():
+    heard = []
+    return heard, lambda event, **values: heard.append((event, values))
+
+
+def trials(folder):
+    """The points of a sweep, from its file."""
+    url = f"sqlite:///{folder.absolute()}/study.db"
+    return optuna.load_study(study_name=folder.name, storage=url).trials
+
+
+def table(folder):
+    with open(folder / "points.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+# --- what varies ---------------------------------------------------------------------------------
+
+
+def test_ranges_and_choices_are_read():
+    texts = ["rule.eta=1e-4..1e-1", "num_hidden=32..256", "noise=0..1", "ticks=1..3", "degree=2..4"]
+    texts += ["connectivity=waxman,ring,complete", "rule=oja(eta=0.1),bounded(hebb, bound=3.0)"]
+    space = sweep.read_space(texts, NETWORK)
+    assert space["rule.eta"] == Range("rule.eta", 1e-4, 1e-1) and space["rule.eta"].log
+    assert space["num_hidden"] == Range("num_hidden", 32, 256, whole=True)
+    assert space["num_hidden"].log and not space["noise"].log and not space["ticks"].log
+    assert space["noise"] == Range("noise", 0, 1) and space["degree"].whole
+    assert space["connectivity"] == Choices("connectivity", ("waxman", "ring", "complete"))
+    assert space["rule"].options == ("oja(eta=0.1)", "bounded(hebb, bound=3.0)")
+    # What depends on a choice is drawn after it.
+    order = list(space)
+    assert order.index("rule") < order.index("rule.eta")
+    assert order.index("connectivity") < order.index("degree")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("num_hiden=1..3", "Did you mean 'num_hidden'"),
+        ("eta=1..3", "Did you mean 'rule.eta'"),
+        ("rule.etta=1..3", "Did you mean 'rule.eta'"),
+        ("innate.recurent_gain=1..3", "Did you mean 'innate.recurrent_gain'"),
+        ("ticks=0..3", "ticks must be at least 1, got 0"),
+        ("ticks=3..1", "from a lower to a higher number"),
+        ("ticks=1.5..3", "ticks is a whole number"),
+        ("leak=0.1..3", "between 0 and 1"),
+        ("rule.eta=-1..1", "eta must not be negative"),
+        ("teaching=eror,target", "Did you mean 'error'"),
+        ("activation=tanh,rel", "Did you mean 'relu'"),
+        ("rule=ojo,hebb", "Did you mean 'oja'"),
+        ("rule=None,hebb", "unknown rule 'None'"),
+        ("teaching=1..2", "give the values"),
+        ("connectivity=ring", "at least two different values"),
+        ("connectivity=ring,ring", "at least two different values"),
+        ("num_hidden=many,more", "must be a number"),
+        ("num_hidden", "NAME=LOW..HIGH"),
+        ("num_hidden=", "NAME=LOW..HIGH"),
+        ("control=none,frozen", "unknown parameter 'control'"),
+    ],
+)
+def test_what_cannot_vary_is_refused_at_once(text, message):
+    with pytest.raises(ValueError, match=message):
+        sweep.read_space([text], NETWORK)
+
+
+def test_what_would_never_be_drawn_is_refused():
+    whole = dataclasses.replace(NETWORK, connectivity="complete")
+    with pytest.raises(ValueError, match="complete has none"):
+        sweep.read_space(["degree=2..4"], whole)
+    assert "degree" in sweep.read_space(["degree=2..4", "connectivity=ring,complete"], whole)
+    with pytest.raises(ValueError, match="given twice"):
+        sweep.read_space(["ticks=1..2", "ticks=1..3"], NETWORK)
+    own = dataclasses.replace(NETWORK, connectivity=Waxman(degree=2))
+    with pytest.raises(ValueError, match="has none"):
+        sweep.read_space(["degree=2..4"], own)
+
+
+def test_a_point_becomes_a_network():
+    values = {"rule": "bounded(hebb, bound=3.0)", "rule.rule.eta": 0.5, "leak": 0.2, "ticks": 2}
+    made = sweep.apply(NETWORK, values | {"innate.bias_gain": 0.3, "output_rule": None})
+    assert made.rule == Bounded(Hebb(eta=0.5), bound=3.0) and made.output_rule is None
+    assert (made.innate.leak_low, made.innate.leak_high, made.innate.bias_gain) == (0.2, 0.2, 0.3)
+    assert made.ticks == 2 and made.num_hidden == NETWORK.num_hidden
+    written = sweep.apply(NETWORK, {"rule": "written('a * pre', a=1.0)", "rule.a": 3.0}).rule
+    assert dict(written.parameters) == {"a": 3.0}
+    settled = sweep.with_settings(NETWORK, ["rule.eta=0.5", "rule=oja", "bias=False"])
+    assert settled.rule == Oja(eta=0.5) and settled.bias is False
+    with pytest.raises(ValueError, match="Did you mean 'ticks'"):
+        sweep.with_settings(NETWORK, ["tick=2"])
+
+
+def test_parameters_that_a_point_does_not_have_are_not_drawn():
+    texts = ["rule=rflo,zero", "rule.eta=0.1..0.2", "connectivity=ring,complete", "degree=1..3"]
+    space = sweep.read_space(texts, NETWORK)
+    for rule in ("rflo", "zero"):
+        for wiring in ("ring", "complete"):
+            fixed = {"rule": rule, "connectivity": wiring, "rule.eta": 0.15, "degree": 2}
+            values = sweep.suggest(optuna.trial.FixedTrial(fixed), space, NETWORK)
+            assert ("rule.eta" in values) == (rule == "rflo")
+            assert ("degree" in values) == (wiring == "ring")
+
+
+def test_tasks_are_read_from_text():
+    assert sweep.task_from_text("delay(gap=2, trials=9)").trials == 9
+    for text, message in (
+        ("memorise", "Did you mean 'memorize'"),
+        ("memorize(lenght=3)", "Did you mean 'length'"),
+        ("memorize(length=)", "cannot read the task"),
+        ("__import__('os')", "unknown task"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            SweepConfig(tasks=(text,))
+    with pytest.raises(ValueError, match="twice"):
+        SweepConfig(tasks=("boolean", "boolean"))
+    with pytest.raises(TypeError, match="tuple of texts"):
+        SweepConfig(tasks="boolean")
+
+
+# --- the scale -----------------------------------------------------------------------------------
+
+
+def test_the_best_constant_guess_is_one_and_the_floor_is_zero():
+    for text, chance in (("delay(cues=4)", np.log(4)), ("redundant", None)):
+        course = Course.of(text)
+        if chance is None:
+            chance = course.task.spec.chance
+        assert course.chance == pytest.approx(chance, rel=0.05), text
+        ends = np.array([course.floor, course.chance])
+        np.testing.assert_allclose(course.scale(ends), [0, 1])
+    np.testing.assert_array_equal(course.scale(np.array([np.nan, np.inf, 1e9])), [2.0] * 3)
+    with pytest.raises(ValueError, match="nothing to learn"):
+        Course.of("memorize(length=2, alphabet=2, presentations=1)")
+
+
+# --- the sweep, on lives that take no time -------------------------------------------------------
+
+
+def test_a_sweep_finds_the_rate_and_writes_what_it_found(faked, tmp_path):
+    heard, say = hear()
+    folder = sweep.sweep(config(points=25), tmp_path, name="found", say=say)
+    assert {p.name for p in folder.iterdir() if p.suffix != ".lock"} >= {
+        "sweep.json", "study.db", "points.csv", "best.json", "rule.json", "importance.png"
+    }  # fmt: skip
+    rows = table(folder)
+    assert [int(row["number"]) for row in rows] == list(range(25))
+    assert {"complete", "pruned"} == {row["state"] for row in rows}
+    best = json.loads((folder / "best.json").read_text())
+    assert abs(np.log10(best["values"]["rule.eta"] / 0.03)) < 0.3
+    complete = [row for row in rows if row["state"] == "complete"]
+    assert best["search"] == min(float(row["loss"]) for row in complete)
+    for row in rows:
+        loss = abs(np.log10(float(row["rule.eta"]) / 0.03)) / 3
+        assert float(row[TASK]) == pytest.approx(loss)
+        assert (row[OTHER] == "") == (row["state"] == "pruned")
+        assert float(row["loss"]) == pytest.approx(loss + 0.05 * (row["state"] == "complete"))
+    events = [event for event, _ in heard]
+    assert events.count("point") == 25 and events[0] == "begin" and events[-1] == "done"
+    # The rule file is one that every other command reads.
+    network, theta = training.read_rule(folder / "rule.json")
+    assert network == sweep.apply(NETWORK, best["values"])
+    assert float(theta["rule"]["eta"]) == pytest.approx(best["values"]["rule.eta"])
+
+
+def test_what_matters_stands_out_and_the_rest_does_not(faked, tmp_path):
+    folder = sweep.sweep(config(points=30, sampler="random"), tmp_path, name="matters")
+    found = json.loads((folder / "best.json").read_text())
+    stored = optuna.load_study(study_name="matters", storage=f"sqlite:///{folder}/study.db")
+    shares = sweep.importances(stored)
+    assert next(iter(shares)) == "rule.eta" and sum(s for s, _ in shares.values()) == pytest.approx(
+        1
+    )
+    above = {name for name, (share, chance) in shares.items() if share > chance}
+    assert above == {"rule.eta"}
+    rows = sweep.points(stored)
+    figure = sweep_plots.importance(rows, config().space(), shares, found)
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert titles[1:4] == list(shares)
+    bars = figure.axes[0].patches
+    np.testing.assert_allclose(
+        [bar.get_width() for bar in bars],
+        [c for _, c in shares.values()] + [s for s, _ in shares.values()],
+    )
+    assert plots.save(figure, tmp_path / "again.png").stat().st_size > 10_000
+    few = sweep_plots.importance(rows[:9], config().space(), {}, found)
+    assert len(few.axes) < len(figure.axes)
+
+
+def test_pruning_can_be_left_out(faked, tmp_path):
+    folder = sweep.sweep(config(points=9, pruner="none"), tmp_path, name="whole")
+    assert {row["state"] for row in table(folder)} == {"complete"}
+
+
+def test_points_that_cannot_be_are_told_and_the_sweep_goes_on(faked, tmp_path):
+    vary = ("degree=2..12", "num_hidden=4..12", "rule.eta=0.001..1.0")
+    folder = sweep.sweep(config(vary=vary, points=20, sampler="random"), tmp_path, name="some")
+    rows = table(folder)
+    assert len(rows) == 20 and {"complete", "impossible"} <= {row["state"] for row in rows}
+    for row in rows:
+        cannot = int(row["degree"]) > int(row["num_hidden"]) - 1
+        assert (row["state"] == "impossible") == cannot
+        assert row["reason"].startswith("degree must lie between" if cannot else "")
+        assert bool(row["reason"]) == cannot and (row["loss"] == "") == cannot
+    with pytest.raises(SweepError, match=r"none of 3 points .* needs a reward"):
+        cannot = ("rule=three_factor,three_factor(eta=0.5)", "ticks=1..2")
+        sweep.sweep(config(vary=cannot, points=3), tmp_path, name="none")
+
+
+def test_what_is_not_finite_is_the_worst_and_no_error(monkeypatch, tmp_path):
+    lost = np.full((1, 2), np.nan)
+    monkeypatch.setattr(sweep, "evaluate", lambda life, theta, keys: (lost, {}))
+    folder = sweep.sweep(config(points=2), tmp_path, name="lost")
+    assert {float(row["loss"]) for row in table(folder)} == {sweep.WORST}
+
+
+def test_the_winner_is_chosen_and_reported_on_lifetimes_of_their_own(monkeypatch, tmp_path):
+    """The luckiest point of the search is not the best: fresh lifetimes show it."""
+
+    def fake(config, life, course, place, stream):
+        size = network_of(life).num_hidden
+        lucky = {"search": 0.0, "choose": 1.0, "report": 1.0}[stream] if size == 5 else 0.5
+        return np.full(2, lucky + {"search": 0.0, "choose": 0.0, "report": 0.07}[stream])
+
+    monkeypatch.setattr(sweep, "_live", fake)
+    vary = ("num_hidden=4..6", "leak=0.1..1.0")
+    folder = sweep.sweep(
+        config(vary=vary, points=12, finalists=12, pruner="none"), tmp_path, name="luck"
+    )
+    best = json.loads((folder / "best.json").read_text())
+    assert best["values"]["num_hidden"] != 5 and best["search"] == 0.5
+    assert best["fresh"]["mean"] == pytest.approx(0.57)
+    assert best["finalists"][0]["search"] == 0.0 and best["finalists"][0]["choose"] == 1.0
+
+
+def test_streams_of_lifetimes_never_meet_and_are_the_same_for_all_points():
+    import jax
+
+    seen = [
+        np.asarray(jax.random.key_data(sweep._keys(config(), stream, place, 4))).tolist()
+        for stream in ("search", "choose", "report")
+        for place in (0, 1)
+    ]
+    keys = [tuple(key) for each in seen for key in each]
+    assert len(set(keys)) == len(keys) == 24
+    again = np.asarray(jax.random.key_data(sweep._keys(config(points=99), "search", 0, 4)))
+    assert again.tolist() == seen[0]
+
+
+# --- stopped, resumed, shared --------------------------------------------------------------------
+
+
+def values_of(folder):
+    kept = [t for t in trials(folder) if t.state.name in ("COMPLETE", "PRUNED")]
+    return [(t.params, t.value) for t in kept]
+
+
+def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypatch):
+    whole = sweep.sweep(config(points=14), tmp_path, name="whole")
+    live, calls = sweep._live, []
+
+    def stopping(config, life, course, place, stream):
+        calls.append(place)
+        if len(calls) == 9:
+            raise KeyboardInterrupt
+        return live(config, life, course, place, stream)
+
+    monkeypatch.setattr(sweep, "_live", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(config(points=14), tmp_path, name="parts")
+    parts = tmp_path / "parts"
+    assert not (parts / "best.json").exists() and 0 < len(values_of(parts)) < 14
+    sweep.resume(parts)
+    assert values_of(parts) == values_of(whole)
+    assert "FAIL" in [t.state.name for t in trials(parts)]  # the one that was lived again
+
+
+def test_a_finished_sweep_is_kept_and_can_be_made_longer(faked, tmp_path, monkeypatch):
+    folder = sweep.sweep(config(points=6), tmp_path, name="grown")
+    before = values_of(folder)
+    monkeypatch.setattr(sweep, "_relive", None)  # nothing is lived again
+    sweep.resume(folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(sweep, "_live", lambda *a: np.full(2, 0.5))
+    sweep.resume(folder, points=8)
+    assert values_of(folder)[:6] == before and len(values_of(folder)) == 8
+    assert sweep.read_config(folder).points == 8 and len(table(folder)) == 8
+    with pytest.raises(SweepError, match="exists already: go on with --resume"):
+        sweep.sweep(config(), tmp_path, name="grown")
+    with pytest.raises(SweepError, match=r"no sweep.json"):
+        sweep.resume(tmp_path)
+
+
+def test_points_without_a_sign_of_life_are_given_up(faked, tmp_path, monkeypatch):
+    """One process died before the first sign of its point, one after."""
+    folder = sweep.sweep(config(points=3), tmp_path, name="dead")
+    url = f"sqlite:///{folder}/study.db"
+    study = sweep._study(config(points=3), url, "dead")
+    study.ask()
+    begun = study.ask()
+    rate = begun.suggest_float("rule.eta", 1e-3, 1.0, log=True)
+    begun.set_user_attr("begun", begun.number)
+    study._storage.record_heartbeat(begun._trial_id)
+    monkeypatch.setattr(sweep, "GRACE", 1)
+    time.sleep(2.2)
+    sweep.resume(folder, points=5)
+    states = [t.state.name for t in trials(folder)]
+    assert states.count("FAIL") == 2 and len(values_of(folder)) == 5
+    assert rate in [params["rule.eta"] for params, _ in values_of(folder)]
+
+
+def test_a_study_of_another_configuration_is_refused(faked, tmp_path):
+    url = f"sqlite:///{tmp_path}/shared.db"
+    sweep.sweep(config(points=3), tmp_path, name="a", storage=url, study="both")
+    other = config(points=3, vary=("ticks=1..3",))
+    with pytest.raises(SweepError, match=r"another configuration \(vary\)"):
+        sweep.sweep(other, tmp_path, name="b", storage=url, study="both")
+    assert not (tmp_path / "b").exists()
+    heard, say = hear()
+    sweep.sweep(config(points=5), tmp_path, name="c", storage=url, study="both", say=say)
+    assert [event for event, _ in heard].count("point") == 2  # three were there
+
+
+def test_storage_that_cannot_be_used_is_told_without_the_password(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    url = "postgresql+psycopg://me:secret@nowhere.invalid/db"
+    with pytest.raises(SweepError, match="psycopg") as told:
+        sweep.sweep(config(), tmp_path, name="pg", storage=url)
+    assert "secret" not in str(told.value) and not (tmp_path / "pg").exists()
+    with pytest.raises(SweepError, match="cannot be used"):
+        sweep.sweep(config(), tmp_path, name="s", storage=f"sqlite:///{tmp_path}/no/where.db")
+
+
+def test_no_password_is_kept(faked, tmp_path, monkeypatch):
+    storage = sweep._storage
+    monkeypatch.setattr(
+        sweep, "_storage", lambda url, beat: storage(f"sqlite:///{tmp_path}/stand-in.db", beat)
+    )
+    url = "postgresql+psycopg://me:secret@host/db"
+    folder = sweep.sweep(config(points=2), tmp_path, name="kept", storage=url)
+    assert json.loads((folder / "sweep.json").read_text())["storage"] == url.replace(":secret", "")
+    assert not any(b"secret" in p.read_bytes() for p in folder.iterdir() if p.is_file())
+
+
+def test_without_optuna_it_is_said_how_to_install_it(monkeypatch, tmp_path, capsys):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert cli.main(["sweep", "--out", str(tmp_path)]) == 2
+    assert "pip install 'loopymeta[sweep]'" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+# --- the command line ----------------------------------------------------------------------------
+
+
+def test_help_needs_neither_jax_nor_optuna():
+    code = """
+import sys
+from loopymeta import cli
+try:
+    cli.main(["sweep", "--help"])
+except SystemExit as stop:
+    assert not stop.code
+assert not {"jax", "optuna", "matplotlib"} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "--vary" in done.stdout and "rule.eta=1e-4..0.1" in done.stdout
+
+
+WORDS = f"""--tasks;{TASK},{OTHER};--vary;num_hidden=4..6;--vary;rule.eta=0.01..1.0;--set;num_graphs=1
+--finalists;1;--report;2;--lifetimes;2""".replace("\n", ";").split(";")
+
+
+def test_options_reach_the_configuration(faked, tmp_path, capsys):
+    words = [*WORDS, "--network", "caesar", "--points", "4", "--seed", "3", "--pruner", "none"]
+    assert cli.main(["sweep", *words, "--out", str(tmp_path), "--name", "x"]) == 0
+    made = sweep.read_config(tmp_path / "x")
+    assert (made.tasks, made.points, made.seed, made.pruner) == ((TASK, OTHER), 4, 3, "none")
+    assert made.network.output_rule == Delta(eta=0.5) and made.network.num_graphs == 1
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["event"] for line in lines].count("point") == 4
+    assert lines[-1]["folder"] == str(tmp_path / "x")
+    again = ["sweep", *words, "--resume", str(tmp_path / "x")]
+    assert cli.main([*again, "--points", "5"]) == 0
+    assert len(table(tmp_path / "x")) == 5
+    assert cli.main([*again, "--lifetimes", "3"]) == 2
+    assert "made with another --lifetimes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--vary", "num_hiden=1..2"], "Did you mean 'num_hidden'"),
+        (["--tasks", "memorise"], "Did you mean 'memorize'"),
+        (["--set", "ticks"], "NAME=VALUE"),
+        (["--pruner", "medium"], "Did you mean 'median'"),
+        (["--points", "0"], "points must be at least 1"),
+        (["--jobs", "0"], "jobs must be at least 1"),
+        (["--resume", "nowhere"], "no sweep's folder"),
+        (["--network", "memorise"], "Did you mean 'memorize'"),
+    ],
+)
+def test_mistakes_are_one_line(words, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["sweep", *words]) == 2
+    said = capsys.readouterr().err
+    assert message in said and said.count("\n") == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_person_is_shown_how_it_goes(faked, tmp_path, capsys):
+    sweep.sweep(config(points=12), tmp_path, name="shown", say=sweep.say_terminal)
+    said = capsys.readouterr().out
+    for text in ("points  12", "best, point", "before the sweep", "(pruned)", "what matters"):
+        assert text in said, text
+    assert "loopymeta evaluate" in said and max(map(len, said.split("\n"))) < 200
+
+
+# --- real lives ----------------------------------------------------------------------------------
+
+
+def test_a_point_is_lived_as_a_lifetime_is(tmp_path):
+    """The loss of the sweep is that of the library, on the scale of the task."""
+    from loopymeta.lifetime import Lifetime
+
+    made = config(tasks=(TASK,), lifetimes=2)
+    course = Course.of(TASK)
+    life = sweep._build(made, NETWORK, course, "search")
+    losses = sweep._live(made, life, course, 0, "search")
+    keys = sweep._keys(made, "search", 0, 2)
+    direct = Lifetime(NETWORK.build(course.task.spec, 0), course.task)
+    expected = [float(direct(direct.init_theta(), key)[0]) for key in keys]
+    np.testing.assert_allclose(losses, course.scale(np.array(expected)), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_processes_share_the_points_and_one_that_is_killed_is_made_good(tmp_path):
+    """kill -9 in the middle of a point; then the same command, in two processes."""
+    words = [sys.executable, "-m", "loopymeta", "sweep", *WORDS, "--set", "connectivity=ring"]
+    words += ["--points", "6"]
+    process = subprocess.Popen(
+        [*words, "--name", "k"], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    )
+    said = ""
+    while '"point"' not in said:  # the first is done, the second has begun
+        said = process.stdout.readline()
+        assert said, process.wait()
+    time.sleep(0.7)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    folder = tmp_path / "runs" / "k"
+    assert "RUNNING" in [t.state.name for t in trials(folder)]
+    again = [*words, "--resume", "runs/k", "--jobs", "2"]
+    subprocess.run(again, cwd=tmp_path, check=True, capture_output=True, timeout=300)
+    kept = trials(folder)
+    dead = [t for t in kept if t.state.name == "FAIL"]
+    done = [t.params for t in kept if t.state.name in ("COMPLETE", "PRUNED")]
+    assert len(dead) == 1 and dead[0].params in done and len(done) >= 6
+    assert (folder / "best.json").exists() and (folder / "importance.png").exists()
+    rule = ["evaluate", "runs/k/rule.json", "--seeds", "1", "--no-baselines"]
+    done = subprocess.run(
+        [sys.executable, "-m", "loopymeta", *rule], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "learned" in done.stdout, done.stderr
