@@ -542,6 +542,7 @@ def test_lists_and_single_entries(capsys):
         (["tasks"], list(RECIPES)),
         (["tasks", "reversal"], ["sequences", "5000", "loopymeta train reversal --help"]),
         (["data", "list"], list(data.DATASETS)),
+        (["data"], list(data.DATASETS)),
     ):
         assert cli.main(words) == 0
         out = capsys.readouterr().out
@@ -602,6 +603,8 @@ def refused(words, capsys) -> str:
         ("train memorize --name ../up", "name of a run must be a plain name"),
         ("train memorize --resume", "--resume"),
         ("train memorize --resume runs/x --seed 3", "give it alone"),
+        ("train --resume runs/x --outer.generations 9", "give it alone, got --outer.generations"),
+        ("train memorize --network.rule oja(eta=", "'oja(eta=': '(' was never closed (loopymeta"),
         ("train --resume nowhere", "there is no run folder nowhere"),
         ("train --resume .", ". is not a run folder: it has no config.json"),
         ("train --quiet", "--resume"),

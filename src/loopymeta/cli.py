@@ -280,14 +280,16 @@ def _train(words: list[str]) -> int:
         print("usage: loopymeta train TASK [options]\n       loopymeta train --resume RUN\n")
         print("tasks (loopymeta train TASK --help shows all options of a task):")
         for name in recipes.RECIPES:
-            _print_entry(f"  {name}", _first_line(TASKS[name]), 13)
+            _print_entry(f"  {name}", _first_line(TASKS[name]), 22)
         print(f"\n{textwrap.fill(FOLLOWING, 96)}")
         return 0 if words else 2
     if words[0].startswith("-"):
         parser = _Parser(prog="loopymeta train", allow_abbrev=False, usage="%(prog)s --resume RUN")
         parser.add_argument("--resume", required=True, metavar="RUN")
         parser.add_argument("--quiet", nargs="?", const="True", default="False")
-        given = parser.parse_args(words)
+        given, others = parser.parse_known_args(words)
+        if others:
+            raise ValueError(f"{RESUMED}, got {others[0]}")
         return _drive(None, resume=given.resume, quiet=given.quiet == "True")
     task, *rest = words
     default = recipes.recipe(task)
@@ -303,13 +305,14 @@ def _train(words: list[str]) -> int:
     given = {word.partition("=")[0].replace("_", "-") for word in rest if word.startswith("--")}
     if options.resume is not None:
         if given - {"--resume", "--quiet", "--no-quiet"}:
-            raise ValueError("--resume takes every option from the run; give it alone")
+            raise ValueError(RESUMED)
         return _drive(None, resume=options.resume, quiet=options.quiet)
     config = TrainConfig(**{name: getattr(options, name) for name in fields})
     config = _following(config, default, given)
     return _drive(config, out=options.out, name=options.name, quiet=options.quiet)
 
 
+RESUMED = "--resume takes every option from the run; give it alone"
 FOLLOWING = (
     "An option of --task holds for --train-task and --select-task too, where the recipe has the "
     "same value in them, unless they are given their own."
@@ -777,7 +780,8 @@ def _tasks(words: list[str]) -> int:
 
 def _data(words: list[str]) -> int:
     parser = _Parser(prog="loopymeta data", description="List, fetch and verify the data sets.")
-    parser.add_argument("action", choices=("list", "fetch", "verify"))
+    what = {"nargs": "?", "default": "list", "choices": ("list", "fetch", "verify")}
+    parser.add_argument("action", help="what to do (default: list)", **what)
     parser.add_argument("names", nargs="*", help="data sets (default: all)")
     given = parser.parse_args(words)
     for name in given.names:

@@ -38,7 +38,8 @@ def rule_from_text(text: str) -> Rule:
     try:
         return _rule(ast.parse(text.strip(), mode="eval").body, text)
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"cannot read the rule {text[:80]!r}: {error}") from None
+        why = getattr(error, "msg", error)  # without the place in a file that there is not
+        raise ValueError(f"cannot read the rule {text[:80]!r}: {why}") from None
 
 
 def _rule(node: ast.expr, text: str) -> Rule:
