@@ -327,6 +327,7 @@ def test_a_run_that_is_under_way_is_not_resumed(tmp_path):
     ("choices", "message"),
     [
         ({"objective": "los"}, r"unknown objective 'los'\. Did you mean 'loss'"),
+        ({"objective": "accuracy"}, "accuracy is better the higher it is"),
         ({"objective": "recall_by_presentation"}, "unknown objective"),
         ({"outer": dataclasses.replace(OUTER, devices=99)}, "devices must be at most 2, got 99"),
         ({"outer": dataclasses.replace(OUTER, population_size=1)}, "population_size must be at"),

@@ -99,6 +99,10 @@ class NetworkConfig:
     """What the networks are born with."""
 
     def __post_init__(self) -> None:
+        for name in ("rule", "output_rule", "memory_rule"):
+            rule = getattr(self, name)
+            if not isinstance(rule, Rule) and not (name != "rule" and rule is None):
+                raise TypeError(f"{name} must be a Rule, such as Oja(), got {rule!r}")
         _validate.at_least("num_memory", self.num_memory, 0)
         _validate.at_least("num_hidden", self.num_hidden, 0)
         _validate.at_least("num_graphs", self.num_graphs, 1)

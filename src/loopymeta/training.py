@@ -179,6 +179,11 @@ def _check(config: TrainConfig) -> None:
     _, metrics = jax.eval_shape(life, problem.theta, key)
     numbers = [name for name, value in metrics.items() if value.shape == ()]
     _validate.choice("objective", config.objective, numbers)
+    if any(word in config.objective for word in ("accuracy", "recall", "dependence")):
+        raise ValueError(
+            f"the outer loop lowers its objective, and {config.objective} is better the higher it "
+            "is: take a loss"
+        )
     config.outer.build(config.training())  # an outer loop may refuse an objective
     # What is found on one task must fit the networks that it is chosen and reported on.
     select = config.selection()
