@@ -1,0 +1,57 @@
+"""The pages for people who write tasks and learners: their code runs, block after block."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = {"write_a_task": "testing.check_task(", "write_a_learner": "testing.check_learner("}
+"""Page -> what it must call."""
+
+pytestmark = pytest.mark.skipif(not DOCS.exists(), reason="not in a checkout")
+
+
+def blocks_of(page: str) -> list[tuple[int, str]]:
+    """(line, code) of every block of Python of a page."""
+    text = (DOCS / f"{page}.md").read_text()
+    found = re.finditer(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [(text.count("\n", 0, match.start(1)), match[1]) for match in found]
+
+
+def run(page: str, blocks: list[tuple[int, str]]) -> None:
+    """Runs blocks in one namespace; an error names the line of the page."""
+    namespace = {"__name__": page}
+    for line, block in blocks:
+        # dont_inherit: annotations mean in a page what they mean in a file of its own.
+        source, name = "\n" * line + block, str(DOCS / f"{page}.md")
+        exec(compile(source, name, "exec", dont_inherit=True), namespace)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_what_a_page_builds_passes_its_check(page):
+    """The blocks up to the first check: what everyone copies."""
+    blocks = blocks_of(page)
+    (first, *_) = (k for k, (_, code) in enumerate(blocks) if PAGES[page] in code)
+    run(page, blocks[: first + 1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_whole_page(page, capsys):
+    blocks = blocks_of(page)
+    run(page, blocks)
+    printed = capsys.readouterr().out
+    assert len(blocks) > 5 and printed.count("\n") >= 4
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_names_that_a_page_points_to_exist(page):
+    names = set(re.findall(r"`loopymeta\.([\w.]+)`", (DOCS / f"{page}.md").read_text()))
+    assert names
+    for name in names:
+        home, _, last = f"loopymeta.{name}".rpartition(".")
+        assert hasattr(importlib.import_module(home), last), name
