@@ -25,9 +25,9 @@ from typing import Any, Generic, NoReturn, TypeVar
 from loopymeta import _machine, _validate, data, graph, recipes, registry, runs
 from loopymeta._version import __version__
 from loopymeta.config import NetworkConfig, TrainConfig
-from loopymeta.rule_text import rule_from_text, rule_to_text
+from loopymeta.rule_text import rule_from_text, rule_to_text, task_from_text, task_to_text
 from loopymeta.rules import Rule
-from loopymeta.tasks import TASKS
+from loopymeta.tasks import TASKS, Task
 
 T = TypeVar("T")
 
@@ -157,7 +157,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _our_registry() -> Any:
-    """tyro's constructors and ours: rules as a line of text, connectivities by name."""
+    """tyro's constructors and ours: rules and tasks as a line of text, connectivities by name."""
     import tyro
 
     constructors = tyro.constructors.ConstructorRegistry()
@@ -184,6 +184,25 @@ def _our_registry() -> Any:
             instance_from_str=read,
             is_instance=lambda value: isinstance(value, tuple(kinds)),
             str_from_instance=lambda rule: ["None" if rule is None else rule_to_text(rule)],
+        )
+
+    @constructors.primitive_rule
+    def _(info: Any) -> Any:
+        if info.type is not Task:  # the protocol: a task within a task, whichever it is
+            return None
+
+        def read(words: list[str]) -> Task:
+            try:
+                return task_from_text(words[0])
+            except TypeError as error:
+                raise ValueError(str(error)) from None
+
+        return tyro.constructors.PrimitiveConstructorSpec(
+            nargs=1,
+            metavar="TASK",
+            instance_from_str=read,
+            is_instance=lambda value: isinstance(value, Task),
+            str_from_instance=lambda task: [task_to_text(task)],
         )
 
     @constructors.primitive_rule
@@ -266,10 +285,17 @@ def _known_options(value: Any, prefix: str = "--") -> Iterator[tuple[str, Any]]:
     """(name, default) of every option of a configuration."""
     for field in dataclasses.fields(value):
         name, inner = prefix + field.name.replace("_", "-"), getattr(value, field.name)
-        if dataclasses.is_dataclass(inner) and not isinstance(inner, Rule):
+        if dataclasses.is_dataclass(inner) and not (
+            isinstance(inner, Rule) or _within(value, inner)
+        ):
             yield from _known_options(inner, name + ".")
         else:
             yield name, inner
+
+
+def _within(task: Any, field: Any) -> bool:
+    """Whether a field of a task is itself a task: one option, a line of text."""
+    return isinstance(task, Task) and isinstance(field, Task)
 
 
 # --- train ---------------------------------------------------------------------------------------
@@ -416,7 +442,8 @@ def _evaluate(words: list[str]) -> int:
         "with --suite quick|full, learners on all tasks (loopymeta evaluate --suite --help).",
     )
     parser.add_argument("rule", help="a run folder, a rule file, or a rule, e.g. 'oja(eta=0.1)'")
-    parser.add_argument("--task", help="task (default: the one the rule was learned on)")
+    help_text = "task, e.g. delay or 'garbage(delay)' (default: the one the rule was learned on)"
+    parser.add_argument("--task", help=help_text)
     parser.add_argument(
         "--set",
         action="append",
@@ -560,9 +587,15 @@ def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, 
     named = rule_from_text(rule)
     if name is None:
         raise ValueError("--task must say on which task to report a rule by name")
-    default = recipes.recipe(name)
+    task = _named_task(name)
+    default = recipes.recipe(training.task_name(task))
     network = dataclasses.replace(default.network, output_rule=None)
-    return leaderboard.suited(network, named), None, default.task
+    return leaderboard.suited(network, named), None, task
+
+
+def _named_task(text: str) -> Any:
+    """The task of a recipe, by its name; with brackets behind it, exactly what they say."""
+    return task_from_text(text) if "(" in text else recipes.recipe(text).task
 
 
 def _task_of(path: Path, name: str | None) -> Any:
@@ -579,7 +612,7 @@ def _task_of(path: Path, name: str | None) -> Any:
         name = runs.read_json_file(file).get("task")
         if not isinstance(name, str):
             raise ValueError(f"{file} does not say what task its rule was learned on: give --task")
-    return recipes.recipe(name).task
+    return _named_task(name)
 
 
 def _task_with(task: Any, settings: list[str]) -> Any:
@@ -597,7 +630,7 @@ def _task_with(task: Any, settings: list[str]) -> Any:
         try:
             values[option] = json.loads(text)
         except ValueError:
-            values[option] = text
+            values[option] = task_from_text(text) if _within(task, fields[option]) else text
     return dataclasses.replace(task, **values)
 
 
@@ -742,6 +775,7 @@ def _show(cls: type) -> None:
             factory = field.default_factory
             default = "" if factory is dataclasses.MISSING else factory()
         default = rule_to_text(default) if isinstance(default, Rule) else default
+        default = task_to_text(default) if isinstance(default, Task) else default
         _print_entry(f"  {field.name:20s} {default!s:12s}", help_text, 36)
 
 

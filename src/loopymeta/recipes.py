@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from loopymeta import _validate
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
+from loopymeta.interventions import Hurry, interventions_of
 from loopymeta.network import Innate
 from loopymeta.rules import RFLO, Delta, FeedbackAlignment, RunningScale
 from loopymeta.tasks import TASKS, Caesar, Delay, Memorize, Names, Reversal, Text
@@ -164,12 +165,16 @@ def caesar() -> TrainConfig:
 
 
 def general(name: str) -> TrainConfig:
-    """Where no recipe is tuned: a small search with the network of reversal."""
+    """Where no recipe is tuned: a small search with the network of reversal.
+
+    It has four ticks a symbol where some are to be taken from it.
+    """
     task = TASKS[name]()
+    hurried = any(isinstance(act, Hurry) for act in interventions_of(task))
     return TrainConfig(
         task=task,
         train_task=task,
-        network=_associative(),
+        network=dataclasses.replace(_associative(), ticks=4 if hurried else 1),
         outer=OuterConfig(generations=12, population_size=12, lifetimes=2, frozen=_STEADY),
         select=8,
         report=16,

@@ -92,6 +92,15 @@ SUITE: dict[str, Entry] = {
     "redundant": Entry(tasks.Redundant(examples=4000), "nmse_late"),
     # long life
     "shift": Entry(tasks.Shift()),
+    "forgetting": _accuracy(tasks.Forgetting(), "accuracy_after"),
+    "transfer": Entry(tasks.Transfer(), "examples_second", limit=50.0),
+    "composition": _accuracy(tasks.Composition(), "accuracy_after_parts"),
+    "speedup": _accuracy(tasks.Speedup(tasks.Circuit()), "accuracy_after"),
+    # robustness
+    "garbage": _accuracy(tasks.Garbage(), "accuracy_after"),
+    "perturbed": _accuracy(tasks.Perturbed(), "accuracy_after"),
+    "zeroed": _accuracy(tasks.Zeroed(), "accuracy_after"),
+    "lesioned": _accuracy(tasks.Lesioned(), "accuracy_after"),
     # signals
     "henon": Entry(tasks.Henon(symbols=8000), "nmse_late"),
     "mackey-glass": Entry(tasks.MackeyGlass(symbols=8000), "nmse_late"),
@@ -105,6 +114,8 @@ SUITE: dict[str, Entry] = {
     "omniglot-5-way": _accuracy(tasks.Omniglot(way=5, shot=1, episodes=400)),
 }
 """Name -> entry: the full suite."""
+
+_CODE = tasks.Caesar(shift=None, symbols=100)
 
 SUITE_QUICK: dict[str, Entry] = {
     # memory
@@ -130,6 +141,15 @@ SUITE_QUICK: dict[str, Entry] = {
     "redundant": Entry(tasks.Redundant(width=8, examples=300), "nmse_late"),
     # long life
     "shift": Entry(tasks.Shift(segments=3, segment_length=100)),
+    "forgetting": _accuracy(tasks.Forgetting(_CODE, _CODE), "accuracy_after"),
+    "transfer": Entry(tasks.Transfer(tasks.Boolean("any", sets=50)), "examples_second", limit=50.0),
+    "composition": _accuracy(tasks.Composition(alphabet=4, sets=20), "accuracy_after_parts"),
+    "speedup": _accuracy(tasks.Speedup(tasks.Boolean("xor", sets=100)), "accuracy_after"),
+    # robustness
+    "garbage": _accuracy(tasks.Garbage(_CODE, span=30), "accuracy_after"),
+    "perturbed": _accuracy(tasks.Perturbed(_CODE), "accuracy_after"),
+    "zeroed": _accuracy(tasks.Zeroed(_CODE, span=20), "accuracy_after"),
+    "lesioned": _accuracy(tasks.Lesioned(_CODE), "accuracy_after"),
     # signals
     "henon": Entry(tasks.Henon(symbols=400), "nmse_late"),
     "mackey-glass": Entry(tasks.MackeyGlass(symbols=400), "nmse_late"),

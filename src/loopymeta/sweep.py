@@ -50,9 +50,8 @@ from loopymeta.config import NetworkConfig
 from loopymeta.lifetime import Lifetime
 from loopymeta.meta import evaluate
 from loopymeta.network import ACTIVATIONS, Innate
-from loopymeta.rule_text import rule_from_text, rule_to_text
+from loopymeta.rule_text import rule_from_text, rule_to_text, task_from_text
 from loopymeta.rules import RFLO, Delta, Rule
-from loopymeta.tasks import TASKS
 from loopymeta.tasks.base import Task
 from loopymeta.written import Written
 
@@ -162,42 +161,6 @@ def split(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part.strip() for part in parts]
-
-
-def task_from_text(text: str) -> Task:
-    """The task that a line of text names: a registered name and its options.
-
-    Raises:
-      ValueError: it cannot be read, or names an unknown task or option (the nearest is suggested).
-
-    >>> task_from_text("memorize(length=6)").length
-    6
-    """
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError, ValueError) as error:
-        raise ValueError(f"cannot read the task {text[:80]!r}: {error}") from None
-    return _task(node, text)
-
-
-def _task(node: ast.expr, text: str) -> Task:
-    call = node if isinstance(node, ast.Call) else ast.Call(node, [], [])
-    if not isinstance(call.func, ast.Name):
-        raise ValueError(f"cannot read the task {text[:80]!r}: expected a task's name")
-    name = call.func.id
-    if name not in TASKS:
-        raise _validate.unknown("task", name, TASKS)
-    fields = [each.name for each in dataclasses.fields(TASKS[name])]
-    given = [(key, value) for key, value in zip(fields, call.args, strict=False)]
-    values: dict[str, Any] = {}
-    for option, value in [*given, *((each.arg, each.value) for each in call.keywords)]:
-        if option not in fields:
-            raise _validate.unknown(f"option of task {name!r},", option, fields)
-        try:
-            values[option] = ast.literal_eval(value)
-        except ValueError:  # a task within a task
-            values[option] = _task(value, text)
-    return TASKS[name](**values)
 
 
 def _numbers(rule: Rule | None) -> dict[str, Any]:

@@ -224,9 +224,30 @@ class Boolean:
     def sample(self, key: Key[Array, ""]) -> Episode:
         """A lifetime of examples in fresh order; for ``any``, of a fresh function."""
         key_order, key_table = jax.random.split(key)
-        fair = self.name == "any"
-        answers = _coins(key_table, (4,)) if fair else np.array(_TABLES[self.name])
-        return _drill(key_order, _bits(np.arange(4), 2)[:, ::-1], answers, self.sets, self.hold)
+        return self._drilled(key_order, self._answers(key_table))
+
+    def sample_changed(self, key: Key[Array, ""]) -> tuple[Episode, Episode]:
+        """Two lifetimes: of the function, and of the same with one of its four answers changed."""
+        key_order, key_table, key_case, key_again = jax.random.split(key, 4)
+        answers = self._answers(key_table)
+        case = jax.random.randint(key_case, (), 0, 4)
+        changed = jnp.where(jnp.arange(4) == case, 1 - answers, answers)
+        return self._drilled(key_order, answers), self._drilled(key_again, changed)
+
+    @property
+    def changed_chance(self) -> float:
+        """Chance after a change: a random one of four answers is the other one.
+
+        With c of the answers the more frequent one, c - 1 / 4 or c + 1 / 4 of them are, the first
+        with a probability of c.
+        """
+        return self.spec.chance / 2 + 0.25
+
+    def _answers(self, key: Key[Array, ""]) -> Int[Array, "4"]:
+        return _coins(key, (4,)) if self.name == "any" else jnp.array(_TABLES[self.name])
+
+    def _drilled(self, key: Key[Array, ""], answers: Int[Array, "4"]) -> Episode:
+        return _drill(key, _bits(np.arange(4), 2)[:, ::-1], answers, self.sets, self.hold)
 
     def score(self, outcome: Outcome, episode: Episode) -> dict[str, Array]:
         """``loss``, ``accuracy``, ``accuracy_late``, ``accuracy_by_case [4]``, ``examples``."""
@@ -627,7 +648,43 @@ class Circuit:
         """A lifetime of a fresh circuit on fresh inputs."""
         key_circuit, key_input = jax.random.split(key)
         _, answer, following = self._choose(key_circuit)
-        bits = _coins(key_input, (self.symbols, self.inputs))
+        return self._computed(key_input, answer, following)
+
+    def sample_changed(self, key: Key[Array, ""]) -> tuple[Episode, Episode]:
+        """Two lifetimes: of a circuit, and of the same with one gate changed, on other inputs.
+
+        A gate gets another of the ten functions. Many such changes are seen by nobody: it is the
+        first gate, in random order, whose change turns a tenth of the answers in a trial on 256
+        inputs (where there is none, the one that turns most).
+        """
+        key_circuit, key_input, key_again, key_gate, key_order, key_trial = jax.random.split(key, 6)
+        wires, answer, following = self._choose(key_circuit)
+        shown = _number(_coins(key_trial, (_TRIAL, self.inputs)))
+        gates = jnp.asarray(_GATES, jnp.int32)
+        present = (wires.functions[:, None] == gates[None]).all(-1).argmax(1)
+        further = jax.random.randint(key_gate, (self.gates,), 1, len(_GATES))
+        others = gates[(present + further) % len(_GATES)]
+
+        def given(answer: Array, following: Array) -> Array:
+            return answer[(_states(following, shown, self.inputs) << self.inputs) + shown]
+
+        def changed(gate: Array) -> Any:
+            functions = wires.functions.at[gate].set(others[gate])
+            table = _tabulate(wires._replace(functions=functions), self.inputs)
+            return table, (given(*table) != given(answer, following)).mean()
+
+        order = jax.random.permutation(key_order, self.gates)
+        tables, turned = jax.vmap(changed)(order)
+        able = turned >= _MEMORY
+        chosen = jnp.where(able.any(), jnp.argmax(able), jnp.argmax(turned))
+        table = jax.tree.map(lambda x: x[chosen], tables)
+        return self._computed(key_input, answer, following), self._computed(key_again, *table)
+
+    def _computed(
+        self, key: Key[Array, ""], answer: Int[Array, "V"], following: Int[Array, "V"]
+    ) -> Episode:
+        """A lifetime of the circuit with this table, on fresh inputs."""
+        bits = _coins(key, (self.symbols, self.inputs))
         shown = _number(bits)
         state = _states(following, shown, self.inputs)
         target = answer[(state << self.inputs) + shown]
@@ -735,13 +792,31 @@ class Redundant:
     def sample(self, key: Key[Array, ""]) -> Episode:
         """A lifetime of a fresh kernel (or several) on fresh inputs."""
         key_kernel, key_input = jax.random.split(key)
+        return self._slid(key_input, self._table(key_kernel))
+
+    def sample_changed(self, key: Key[Array, ""]) -> tuple[Episode, Episode]:
+        """Two lifetimes: of a kernel, and of the same with another answer to one of its patterns.
+
+        Of independent kernels it is one of them that changes.
+        """
+        key_kernel, key_input, key_again, key_entry = jax.random.split(key, 4)
+        table = self._table(key_kernel)
+        entry = jax.random.randint(key_entry, (), 0, table.size)
+        here = (jnp.arange(table.size) == entry).reshape(table.shape)
+        changed = jnp.where(here, 1 - table, table)
+        return self._slid(key_input, table), self._slid(key_again, changed)
+
+    def _table(self, key: Key[Array, ""]) -> Float[Array, "W K"]:
+        """Random kernels: their answers to each pattern."""
         num_kernels = 1 if self.kernels == "shared" else self.width
-        shape = (num_kernels, 2**self.kernel)
-        table = _coins(key_kernel, shape).astype(jnp.float32)
-        bits = _coins(key_input, (self.examples, self.width))
+        return _coins(key, (num_kernels, 2**self.kernel)).astype(jnp.float32)
+
+    def _slid(self, key: Key[Array, ""], table: Float[Array, "W K"]) -> Episode:
+        """A lifetime of these kernels on fresh inputs."""
+        bits = _coins(key, (self.examples, self.width))
         place = np.arange(self.width)[:, None] + np.arange(self.kernel)[None, :]
         pattern = _number(bits[:, place % self.width])
-        target = table[jnp.arange(self.width)[None, :] % num_kernels, pattern]
+        target = table[jnp.arange(self.width)[None, :] % table.shape[0], pattern]
         nothing = jnp.zeros(self.examples, jnp.int32)
         episode = base.stream_episode(nothing, nothing)
         return episode._replace(stimulus=bits.astype(jnp.float32), target=target)

@@ -535,10 +535,25 @@ class Caesar:
     def sample(self, key: Key[Array, ""]) -> Episode:
         """A lifetime of fresh letters."""
         key_shift, key_letter = jax.random.split(key)
-        drawn = jax.random.randint(key_shift, (), 1, 26)
-        shift = drawn if self.shift is None else self.shift
-        letter = jax.random.randint(key_letter, (self.symbols,), 0, 26)
-        return base.stream_episode(letter, (letter + shift) % 26)
+        return self._coded(key_letter, self._code(key_shift))
+
+    def sample_changed(self, key: Key[Array, ""]) -> tuple[Episode, Episode]:
+        """Two lifetimes: of the code, and of the same with the codes of two letters swapped."""
+        key_shift, key_letter, key_again, key_swapped = jax.random.split(key, 4)
+        code = self._code(key_shift)
+        two = jax.random.permutation(key_swapped, 26)[:2]
+        swapped = code.at[two].set(code[two[::-1]])
+        return self._coded(key_letter, code), self._coded(key_again, swapped)
+
+    def _code(self, key: Key[Array, ""]) -> Int[Array, "26"]:
+        """What each letter becomes."""
+        drawn = jax.random.randint(key, (), 1, 26)
+        return (jnp.arange(26) + (drawn if self.shift is None else self.shift)) % 26
+
+    def _coded(self, key: Key[Array, ""], code: Int[Array, "26"]) -> Episode:
+        """A lifetime of fresh letters."""
+        letter = jax.random.randint(key, (self.symbols,), 0, 26)
+        return base.stream_episode(letter, code[letter])
 
     def score(self, outcome: Outcome, episode: Episode) -> dict[str, Array]:
         """``loss``, ``accuracy``, ``letters_to_perfect``."""
