@@ -32,10 +32,12 @@ def _learner(make: Callable[[Task], Learner], task: Task, devices: int | None = 
     return job
 
 
-def _lstm(task: Task) -> Learner:
+def online_lstm(task: Task, width: int = 128) -> Learner:
+    """Tuned on names for streams of text, and on a mixture of tasks for all others."""
     from loopymeta.learners.recurrent import OnlineRNN
 
-    return OnlineRNN.for_spec(task.spec)
+    choices = {} if isinstance(task, (Names, Text)) else {"learning_rate": 0.01, "horizon": 1.0}
+    return OnlineRNN.for_spec(task.spec, width=width, **choices)
 
 
 def _reservoir(task: Task) -> Learner:
@@ -93,7 +95,7 @@ def baselines(task: Task) -> dict[str, Job]:
     # jaxlib (0.10) shares out over the thread pool that it runs in itself: with a CPU device a core
     # every thread of the pool waits for the others, for ever. One device leaves threads free.
     alone = 1 if jax.default_backend() == "cpu" else None
-    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(_lstm, task, alone)}
+    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(online_lstm, task, alone)}
     if isinstance(task, Names) or (isinstance(task, Text) and task.mode == "running"):
         jobs |= _counts(task)
     return jobs

@@ -78,6 +78,12 @@ def _reservoir(task: Task, hidden: int | None) -> Learner:
     return baselines._reservoir(task) if hidden is None else reservoir(task.spec, num_hidden=hidden)
 
 
+def _lstm(task: Task, hidden: int | None) -> Learner:
+    from loopymeta import baselines
+
+    return baselines.online_lstm(task) if hidden is None else baselines.online_lstm(task, hidden)
+
+
 def _rnn(cell: str, task: Task, hidden: int | None) -> Learner:
     width = {} if hidden is None else {"width": hidden}
     return OnlineRNN.for_spec(task.spec, cell=cell, **width)
@@ -85,7 +91,7 @@ def _rnn(cell: str, task: Task, hidden: int | None) -> Learner:
 
 LEARNERS: dict[str, Callable[[Task, int | None], Learner]] = {
     "reservoir": _reservoir,
-    "lstm": functools.partial(_rnn, "lstm"),
+    "lstm": _lstm,
     "gru": functools.partial(_rnn, "gru"),
     "elman": functools.partial(_rnn, "elman"),
     "counts": lambda task, hidden: OnlineNGram.for_task(task),
