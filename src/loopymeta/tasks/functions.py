@@ -871,7 +871,14 @@ def _all_strings(length: int, m: int) -> tuple[np.ndarray, np.ndarray] | None:
 def _draw_strings(
     key: Key[Array, ""], wanted: Bool[Array, "S"], length: int, m: int
 ) -> Int[Array, "S L"]:
-    """Random strings, held-out ones where ``wanted``; drawn again until each is of its part."""
+    """Random strings, held-out ones where ``wanted``.
+
+    They are picked from the strings of their part or, where there are too many for a list, drawn
+    again until each is of its part.
+    """
+    known = _all_strings(length, m)
+    if known is not None:
+        return _pick_strings(key, wanted, length, m, known[1])
 
     def again(drawn: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         key, strings, fits = drawn
@@ -883,6 +890,20 @@ def _draw_strings(
     strings = jnp.zeros((wanted.shape[0], length), jnp.int32)
     drawn = (key, strings, jnp.zeros(wanted.shape, bool))
     return jax.lax.while_loop(lambda drawn: ~drawn[2].all(), again, drawn)[1]
+
+
+def _pick_strings(
+    key: Key[Array, ""], wanted: Bool[Array, "S"], length: int, m: int, apart: np.ndarray
+) -> Int[Array, "S L"]:
+    """Strings by their number among all, ``apart`` [m ** length] of which are held out."""
+    keys = jax.random.split(key)
+    taught, held_out = (
+        jnp.asarray(part.astype(np.int32))[jax.random.randint(k, wanted.shape, 0, part.size)]
+        for k, part in zip(keys, (np.flatnonzero(~apart), np.flatnonzero(apart)), strict=True)
+    )
+    number = jnp.where(wanted, held_out, taught)
+    place = jnp.asarray(m ** np.arange(length - 1, -1, -1))
+    return number[:, None] // place[None] % m
 
 
 def _check_sums(length: int, m: int, answer: str, strings: int, held_out: int) -> None:
