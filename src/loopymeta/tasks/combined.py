@@ -113,8 +113,14 @@ def _limits(tasks: Sequence[Task]) -> tuple[float, float | None]:
     return float(np.average(chances, weights=weights)), floor
 
 
-def _refuse_haste(**tasks: Task) -> None:
+def _check_task(name: str, task: Any) -> None:
+    if isinstance(task, type) or not isinstance(task, Task):
+        raise TypeError(f"{name} must be a task, got {task!r} ({type(task).__name__})")
+
+
+def _check_unhurried(**tasks: Task) -> None:
     for name, task in tasks.items():
+        _check_task(name, task)
         if any(isinstance(act, Hurry) for act in interventions_of(task)):
             raise ValueError(f"{name} must not hurry the learner: its control would be hurried too")
 
@@ -215,7 +221,6 @@ class _Mishap:
     def __post_init__(self):
         _validate.at_least("block", self.block, 1)
         _validate.between("tolerance", self.tolerance, 0, 1)
-        _refuse_haste(task=self.task)
         if self.task.spec.length < 2:
             raise ValueError("task must have two symbols at least, for something to happen between")
 
@@ -350,6 +355,7 @@ class Garbage(_Disturbed):
         _validate.choice("form", self.form, ["noise", "bursts", "stuck", "silence"])
         _validate.choice("where", self.where, ["before", "middle"])
         _validate.at_least("span", self.span, 1)
+        _check_unhurried(task=self.task)
         _ = self._mishap  # which refuses what cannot be
 
     @property
@@ -378,6 +384,7 @@ class Perturbed(_Disturbed):
     """How far their mean quality may be below that of the control."""
 
     def __post_init__(self):
+        _check_unhurried(task=self.task)
         _ = self._mishap  # which refuses what cannot be
 
     @property
@@ -410,6 +417,7 @@ class Zeroed(_Disturbed):
     """How far their mean quality may be below that of the control."""
 
     def __post_init__(self):
+        _check_unhurried(task=self.task)
         _validate.between("share", self.share, 0, 1)
         _validate.at_least("span", self.span, 1)
         rest = self.task.spec.length - self._mishap.at
@@ -452,6 +460,7 @@ class Lesioned(_Disturbed):
     """How far their mean quality may be below that of the control."""
 
     def __post_init__(self):
+        _check_unhurried(task=self.task)
         _ = self._mishap  # which refuses what cannot be
 
     @property
@@ -519,8 +528,8 @@ class Forgetting:
     """Whether synapses are frozen and nothing is taught in the test."""
 
     def __post_init__(self):
+        _check_unhurried(first=self.first, second=self.second)
         _check_alike(self.first, self.second)
-        _refuse_haste(first=self.first, second=self.second)
         _validate.between("test", self.test, 0, 0.5)
         if self._left == self.first.spec.length:
             raise ValueError(f"test must leave a symbol to test, got {self.test}")
@@ -847,6 +856,7 @@ class Speedup:
     """The most ticks a symbol in the second half."""
 
     def __post_init__(self):
+        _check_task("task", self.task)
         Hurry(0, self.ticks)
         if self.task.spec.length < 4:
             raise ValueError(f"task must have four symbols at least, got {self.task.spec.length}")
