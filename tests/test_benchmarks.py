@@ -91,6 +91,21 @@ def test_scaling_and_devices():
         assert took["seconds"] > 0
 
 
+@pytest.mark.slow
+def test_sampling_is_set_beside_a_step():
+    import sampling
+
+    row = sampling.case("quick", "caesar", repeats=1, steps=20)
+    assert row["symbols"] == 300
+    each = row["sample us a symbol"]
+    assert each * 300 == pytest.approx(1e3 * row["sample ms"])
+    for who in ("plastic", "lstm"):
+        assert row[f"sample / {who}"] == pytest.approx(each / row[f"{who} us a symbol"])
+    late = max(row["sample / plastic"], row["sample / lstm"]) > sampling.GOAL
+    assert ("remark" in row) == late
+    json.dumps(row)
+
+
 def test_import_time_reports_failures():
     import import_time
 
