@@ -20,7 +20,7 @@ from conftest import some_fast
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import loopymeta
-from loopymeta import cli, data, progress, runs, training
+from loopymeta import cli, data, progress, runs, tasks, training
 from loopymeta.recipes import RECIPES, TUNED, recipe
 from loopymeta.runs import Run
 
@@ -165,7 +165,8 @@ def options_of(value, prefix=()):
     """(path, type) of every option that a config.json shows."""
     for field in dataclasses.fields(value):
         inner = getattr(value, field.name)
-        if dataclasses.is_dataclass(inner) and not isinstance(inner, cli.Rule):
+        within = isinstance(value, tasks.Task) and isinstance(inner, tasks.Task)
+        if dataclasses.is_dataclass(inner) and not isinstance(inner, cli.Rule) and not within:
             yield from options_of(inner, (*prefix, field.name))
         else:
             yield (*prefix, field.name), inner
@@ -173,11 +174,11 @@ def options_of(value, prefix=()):
 
 CANDIDATES = ["0.375", "3", "5", "7", "fixed", "windows", "test", "dev", "none", "ring", "relu"]
 CANDIDATES += ["silu", "shared", "per_synapse", "target", "random", "dense", "frozen", "train"]
-CANDIDATES += ["antithetic", "end"]
+CANDIDATES += ["antithetic", "end", "silence", "before", "as_input"]
 
 
-SOME = (*TUNED, "parity")
-"""The tuned recipes, and one of the others, which are alike."""
+SOME = (*TUNED, "parity", "garbage")
+"""The tuned recipes, and of the others, which are alike, a plain one and one with a task in it."""
 
 
 @pytest.mark.parametrize("task", some_fast(SOME, ("memorize", "names")))
@@ -205,18 +206,21 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
                     name = "train_task" if other is default.train_task else "select_task"
                     values["expected"][name][path[1]] = found[path[1]]
         assert values["found"] == values["expected"], name
-        assert found[path[-1]] == json.loads(json.dumps(said(words, found[path[-1]]))), name
+        assert found[path[-1]] == json.loads(json.dumps(said(path, words, found[path[-1]]))), name
         return True
 
-    def said(words, found):
+    def said(path, words, found):
         kind = type(found)
         if kind in (int, float):
             return kind(words[0])
         if kind is bool:
             return words[0] == "True"
         if kind is dict:
-            return runs.to_dict(cli.rule_from_text(words[0]))
-        return list(words) if kind is list else words[0]
+            known = cli.task_from_text if path[-1] in ("task", "mixture") else cli.rule_from_text
+            return runs.to_dict(known(words[0]))
+        if kind is list:
+            return [said(path, [word], each) for word, each in zip(words, found, strict=True)]
+        return words[0]
 
     for path, value in options_of(default):
         if path == ("select_task",):
@@ -224,6 +228,10 @@ def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, 
         candidates = [str(not value)] if isinstance(value, bool) else CANDIDATES
         if path[-1] in ("rule", "output_rule", "memory_rule"):
             candidates = ["oja(eta=0.125)"]
+        if path == ("mixture",):
+            candidates = ["boolean(sets=9)"]
+        if path[1:] == ("task",):
+            candidates = ["caesar(symbols=9)"]
         assert any(change(path, word) for word in candidates), path
     assert change(("outer", "frozen"), "innate", "rule.eta")
     capsys.readouterr()

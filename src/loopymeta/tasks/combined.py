@@ -879,20 +879,15 @@ class Speedup:
         """The metrics named in the description of the class."""
         spec = self.task.spec
         length, half = spec.length, spec.length // 2
+        first, third = half // 2, (half + length) // 2
         figures = _means(outcome, episode.scored, spec)
-        for name, start, stop in (
-            ("before", half // 2, half),
-            ("after", (half + length) // 2, length),
-        ):
+        for name, start, stop in (("before", first, half), ("after", third, length)):
             lived, scored = _part(outcome, start, stop), episode.scored[start:stop]
             figures |= _means(lived, scored, spec, f"_{name}")
             figures[f"ticks_{name}"] = lived.ticks.mean()
         if spec.loss == "cross_entropy":
             figures["accuracy_lost"] = figures["accuracy_before"] - figures["accuracy_after"]
-        places = np.searchsorted(
-            [half // 2, half, (half + length) // 2], np.arange(length), "right"
-        )
-        quarter = jnp.asarray(places)
+        quarter = jnp.asarray(np.searchsorted([first, half, third], np.arange(length), "right"))
         figures["quality_by_quarter"] = base.mean_by(
             _quality(outcome, spec), quarter, 4, episode.scored
         )
