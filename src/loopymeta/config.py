@@ -14,7 +14,7 @@ from loopymeta.lifetime import EXPOSURES, FixedTicks, Lifetime, Mixture, Plastic
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
-from loopymeta.tasks.base import Spec
+from loopymeta.tasks.base import Spec, Task
 
 T = TypeVar("T")
 
@@ -313,7 +313,7 @@ class TrainConfig(Generic[T]):
     """The networks."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
-    mixture: tuple[Any, ...] = ()
+    mixture: tuple[Task, ...] = ()
     """Tasks that candidates live besides: the loss of the outer loop is then the mean over all of
     them, each scaled so that a constant guess costs 1."""
     train_hidden: tuple[int, ...] = ()
