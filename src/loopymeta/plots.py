@@ -1872,7 +1872,7 @@ def _run_lifetime(run: Any) -> dict[str, Figure]:
     def live(key: Array) -> tuple[Any, Any]:
         state, episode = life.start(theta, key)
         episode = jax.tree.map(lambda x: x[:limit], episode)
-        return episode, life.advance(theta, state, episode, key)[2]
+        return episode, life.through(theta, state, episode, key)[2]
 
     episode, record = jax.device_get(jax.jit(live)(jax.random.key(config.seed)))
     title = f"One lifetime of the rule found, on {_task_name(run.config(), {})}"
