@@ -128,6 +128,46 @@ def test_a_second_removal_adds_to_the_first_and_restoring_undoes_both(name):
             assert np.array_equal(a.mask, b.mask) or a.mask == b.mask == ()
 
 
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_what_is_restored_has_no_past(layout):
+    """A fast weight that outlived its removal would be subtracted from a weight of zero."""
+    learner = plastic(layout=layout, rule=rules.FastSlow(rule=rules.Hebb(eta=0.3)))
+
+    def seen(state, prediction):
+        return state.network.weight.hidden, state.network.trace.hidden["fast"]
+
+    weight, fast = (
+        np.asarray(x).reshape(SYMBOLS, -1)
+        for x in lived(learner, [Remove(10, edges=0.5), Restore(20)], record=seen)
+    )
+    gone = (weight[10] == 0) & (weight[9] != 0)
+    assert gone.sum() > 5 and np.abs(fast[19, gone]).max() > 0
+    # The first change after the restoration is the whole of the weight, and of its fast part.
+    assert np.abs(weight[20, gone]).max() > 0
+    assert np.allclose(fast[20, gone] * 1.1, weight[20, gone], atol=1e-6)
+
+
+def test_a_restored_node_hears_its_random_feedback():
+    learner = plastic(feedback="random")
+    state = jax.jit(learner.init)(jax.random.key(0), learner.init_theta())
+    there_and_back = jax.jit(
+        lambda s: learner.restore(learner.remove(s, jax.random.key(1), 0, 0.5))
+    )
+    assert np.array_equal(there_and_back(state).network.feedback, state.network.feedback)
+
+
+def test_an_optimiser_hears_nothing_of_what_is_removed():
+    learner = OnlineRNN.for_spec(Altered().spec, width=6, window=2, optimizer="momentum")
+
+    def seen(state, prediction):
+        return state.weight, state.optimizer[0].trace
+
+    weights, moments = lived(learner, [Remove(0, edges=0.5)], record=seen)
+    gone = np.asarray(weights["readout"]["kernel"])[-1] == 0
+    moment = np.asarray(moments["readout"]["kernel"])[-1]
+    assert gone.any() and not moment[gone].any() and moment[~gone].all()
+
+
 def test_dense_and_sparse_are_damaged_alike():
     acts = [Perturb(5, 0.3), Remove(10, edges=0.3, nodes=0.2), Restore(20)]
     rule = rules.Delta(eta=0.1)  # normalised: an energy over the edges that are left

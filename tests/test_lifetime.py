@@ -673,6 +673,57 @@ def test_late_teaching_compares_the_target_with_what_was_predicted_for_it():
         assert np.allclose(change, 0.5 * error[:, None] * heard[None] * mask, atol=1e-6)
 
 
+def test_what_is_taught_in_a_freeze_does_not_arrive_after_it():
+    learner = listener(error_delay=1)
+    theta = learner.init_theta()
+
+    step, born = jax.jit(learner.step), jax.jit(learner.init)(jax.random.key(0), theta)
+
+    def after(target):
+        state = born
+        for at, plastic in enumerate((1.0, 0.0, 1.0, 1.0)):
+            shown = jax.nn.one_hot(target if at == 1 else 0, 3)
+            teaching = Teaching(shown, plastic=jnp.asarray(plastic))
+            key = jax.random.key(at)
+            state, *_ = step(theta, state, jax.nn.one_hot(at % 3, 3), teaching, key)
+        return state.network.weight.output
+
+    assert np.array_equal(after(1), after(2))
+
+
+def test_a_symbol_shown_with_its_target_draws_noise_of_its_own(monkeypatch):
+    learner = listener(exposure="as_input", teaching="error", noise=0.1)
+    drives, synapses = [], []
+
+    def propagate(self, wiring, state, key=None, act=LoopyNetwork.propagate):
+        drives.append(key)
+        return act(self, wiring, state, key)
+
+    def teach(self, theta, wiring, state, teaching=None, key=None, act=LoopyNetwork.teach):
+        synapses.extend(jax.random.fold_in(key, b) for b in range(3))
+        return act(self, theta, wiring, state, teaching, key)
+
+    monkeypatch.setattr(LoopyNetwork, "propagate", propagate)
+    monkeypatch.setattr(LoopyNetwork, "teach", teach)
+    theta = learner.init_theta()
+    state, stimulus = learner.init(jax.random.key(0), theta), jnp.eye(3)[0]
+    learner.step(theta, state, stimulus, Teaching(jnp.eye(3)[1]), jax.random.key(1))
+    keys = [tuple(jax.random.key_data(key).tolist()) for key in drives + synapses]
+    assert len(keys) == 2 + 6 and len(set(keys)) == len(keys)
+
+
+def test_the_tick_that_shows_the_target_is_no_timeout():
+    config = NetworkConfig(num_hidden=4, max_ticks=3, exposure="as_input")
+    innate = Innate(ready_threshold=1e-6)  # every symbol is ready in its first tick
+    hasty = dataclasses.replace(config, max_ticks=1, innate=innate)
+    life = Lifetime(hasty.build(Caesar().spec), Caesar(symbols=10))
+    assert life(life.init_theta(), jax.random.key(0))[1]["timeouts"] == 0
+    late = dataclasses.replace(config, innate=Innate(ready_threshold=1 - 1e-6))
+    life = Lifetime(late.build(Caesar().spec), Caesar(symbols=10))
+    metrics = life(life.init_theta(), jax.random.key(0))[1]
+    assert metrics["timeouts"] == 1 and metrics["ticks"] == 5
+
+
 def test_a_delay_of_rewards_and_of_targets():
     # Outputs born equal: the first is taken for the most probable, and is right.
     choices = {"teaching": "reward", "innate": Innate(output_gain=0.0)}

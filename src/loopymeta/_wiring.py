@@ -133,11 +133,11 @@ class Layout:
         flat = values.reshape(-1, *values.shape[len(self.edge_shape) :])
         return flat[places].reshape(values.shape)
 
-    def masked(self, wires: Wires, values: Array) -> Array:
-        """Zero where there is no edge, whatever the value there is."""
+    def masked(self, wires: Wires, values: Array, other: float = 0.0) -> Array:
+        """Another number, zero, where there is no edge, whatever the value there is."""
         if isinstance(wires.mask, tuple):
             return values
-        return jnp.where(behind(wires.mask, values) > 0, values, 0.0)
+        return jnp.where(behind(wires.mask, values) > 0, values, other)
 
     def without(self, wires: Wires, kept: Array) -> Wires:
         """The wires less the edges where ``kept`` [E] is 0."""

@@ -49,7 +49,7 @@ from loopymeta.suite import Entry
 from loopymeta.tasks.base import Episode, Outcome, Task
 
 CELL_FORMAT = "loopymeta-cell"
-CELL_VERSION = 1
+CELL_VERSION = 2
 """To be raised when a change of the code changes figures: cells of other versions do not count."""
 
 CHANCE = "chance"

@@ -167,7 +167,8 @@ class Plastic:
         hold the stimulus and the outputs the target) or ``as_input`` (in a tick more, in which the
         input nodes hold the error of the outputs instead of the stimulus).
       error_delay: symbols after which the teaching of a symbol arrives; the target is then compared
-        with what was predicted for it.
+        with what was predicted for it. The teaching of a symbol at which synapses are frozen never
+        arrives, and what arrives at such a symbol is lost.
 
     Raises:
       ValueError: choices that do not go together; every synapse has a theta of its own, but the
@@ -219,6 +220,11 @@ class Plastic:
         """The tick limit of self-paced reading; None where the ticks are fixed."""
         return self.pacing.max_ticks if isinstance(self.pacing, SelfPaced) else None
 
+    @property
+    def ticks_behind(self) -> int:
+        """Ticks of a symbol behind its reading: those in which the taught is shown."""
+        return int(self.exposure != "after")
+
     def init_theta(self, key: Array | None = None) -> Theta:
         """The network's meta-parameters."""
         return self.network.init_theta(key)
@@ -265,10 +271,12 @@ class Plastic:
             teaching, late = self._delayed(inner, late, teaching)
         own = jax.random.fold_in(key, 1 << 20)
         if self.exposure != "after":
+            # Keys of their own: `teach` folds the bundles' numbers into its key.
+            key_quiet, key_shown = (jax.random.fold_in(own, (1 << 20) + k) for k in (0, 1))
             quiet = _quiet(network, teaching.plastic)
-            inner = network.teach(theta, wiring, inner, quiet, jax.random.fold_in(own, 0))
+            inner = network.teach(theta, wiring, inner, quiet, key_quiet)
             inner = self._exposed(inner, teaching)
-            inner, ticks = network.propagate(wiring, inner, jax.random.fold_in(own, 1)), ticks + 1
+            inner, ticks = network.propagate(wiring, inner, key_shown), ticks + 1
         inner = network.teach(theta, wiring, inner, teaching, own)
         return PlasticState(wiring, inner, late), prediction, ticks
 
@@ -277,7 +285,8 @@ class Plastic:
     ) -> tuple[Teaching, Teaching]:
         """The teaching that arrives now, and what is on its way from now on."""
         output = self.network.outputs(state)
-        taught = jnp.asarray(teaching.taught, output.dtype)
+        # What comes while the synapses are frozen is not learned from, then or later.
+        taught = jnp.asarray(teaching.taught, output.dtype) * (jnp.asarray(teaching.plastic) > 0)
         new = Teaching(
             target=jnp.where(taught > 0, teaching.target, 0.0),
             taught=taught,
@@ -315,7 +324,8 @@ class Plastic:
 
     def restore(self, state: PlasticState) -> PlasticState:
         """Puts all edges back, with weights of zero."""
-        return state._replace(wiring=self.network.restore(state.wiring))
+        wiring, network = self.network.restore(state.wiring, state.network)
+        return state._replace(wiring=wiring, network=network)
 
     def hurried(self, ticks: int) -> Plastic:
         """The learner with at most so many ticks a symbol."""
@@ -405,7 +415,7 @@ class Lifetime:
         for act in interventions_of(self.task):
             if isinstance(act, Hurry):
                 limits[act.at :] = np.minimum(limits[act.at :], act.ticks)
-        return limits
+        return limits + getattr(self.learner, "ticks_behind", 0)
 
     def score(self, outcome: Outcome, episode: Episode) -> tuple[Array, Metrics]:
         """(loss, metrics) of what came of a lifetime.

@@ -1162,9 +1162,7 @@ class LoopyNetwork:
             wires.append(layout.without(own, kept))
             weights.append(layout.masked(wires[b], state.weight[b]))
         feedback = state.feedback
-        if self.feedback == "random":
-            feedback = feedback * behind(alive, feedback)
-        elif self.feedback == "kolen_pollack":
+        if self.feedback == "kolen_pollack":
             feedback = self.layouts.output.masked(wires[OUTPUT], feedback)
         silent = behind(node, state.activity)
         state = state._replace(
@@ -1172,10 +1170,20 @@ class LoopyNetwork:
         )
         return wiring._replace(wires=Bundles(*wires)), state
 
-    def restore(self, wiring: Wiring) -> Wiring:
-        """Puts all edges of the graph back; what the weights are is the state's."""
-        pairs = zip(self.layouts, wiring.wires, strict=True)
-        return wiring._replace(wires=Bundles(*(layout.with_all(own) for layout, own in pairs)))
+    def restore(self, wiring: Wiring, state: NetworkState) -> tuple[Wiring, NetworkState]:
+        """Puts all edges of the graph back, with weights of zero and the traces of newborns."""
+        wires, traces = [], []
+        for b, (layout, own) in enumerate(zip(self.layouts, wiring.wires, strict=True)):
+            wires.append(layout.with_all(own))
+            # A trace went on while its weight could not: a part of the weight that it keeps
+            # account of (`loopymeta.rules.FastSlow`) would be lost a second time.
+            born = jax.tree.map(float, self.bundle_rules[b].init_trace())
+            traces.append(
+                jax.tree.map(
+                    lambda x, value, at=layout, w=own: at.masked(w, x, value), state.trace[b], born
+                )
+            )
+        return wiring._replace(wires=Bundles(*wires)), state._replace(trace=Bundles(*traces))
 
     def formula(self, theta: Theta | None = None) -> str:
         """The rules of the network as text, with the numbers of ``theta``, class by class."""

@@ -242,6 +242,8 @@ class OnlineRNN:
     def _update(self, theta: Theta, state: RNNState) -> RNNState:
         """One step down the gradient of the window's loss; the window is empty again."""
         gradient = jax.grad(self.window_loss)(state.weight, state.window)
+        if not isinstance(state.kept, tuple):  # of what is not there the optimiser hears nothing
+            gradient = jax.tree.map(jnp.multiply, gradient, state.kept)
         direction, optimizer = self._transform().update(gradient, state.optimizer, state.weight)
         step = theta["learning_rate"] / (1 + state.age / (theta["horizon"] * self.lifespan))
         weight = jax.tree.map(lambda w, d: w + step * d, state.weight, direction)
