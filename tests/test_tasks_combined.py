@@ -84,7 +84,8 @@ def scored(task, episode, right, loss=None, ticks=None):
     return {name: np.asarray(value) for name, value in figures.items()}
 
 
-@pytest.mark.parametrize("name", some_fast(COMBINED, ("garbage",)))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COMBINED)
 def test_contract(name):
     check_task(Jitted(COMBINED[name]))
 
@@ -112,7 +113,7 @@ def test_the_first_good_block_is_that_of_a_plain_loop():
 # Garbage ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("vectors", [False, True])
+@pytest.mark.parametrize("vectors", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_forms_of_garbage(vectors):
     like = jnp.zeros((5, 6)) if vectors else jnp.zeros(5, jnp.int32)
     made = {
@@ -237,7 +238,7 @@ MISHAPS = {
 }
 
 
-@pytest.mark.parametrize("name", some_fast(MISHAPS, ("garbage", "all zeroed")))
+@pytest.mark.parametrize("name", some_fast(MISHAPS, ("garbage",)))
 def test_a_table_recovers_as_it_should(name):
     task, earliest, latest = MISHAPS[name]
     got = lived(task)
