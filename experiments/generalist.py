@@ -2,8 +2,9 @@
 
 One rule is meta-learned on a mixture of small tasks from all families, each lived from birth in
 networks of 128 memory nodes and 128 hidden nodes. It is then fixed. Its opponent gets the same: the
-learning rate and horizon of the online LSTM are chosen on lifetimes of the same mixture. Both are
-then compared on the suite, whose tasks are larger, on fresh seeds and in networks of other sizes:
+window, learning rate and horizon of the online LSTM are chosen on lifetimes of the same mixture.
+Both are then compared on the suite, whose tasks are larger, on fresh seeds and in networks of other
+sizes:
 
     python experiments/generalist.py [--generations 24] [--out runs]
     loopymeta evaluate experiments/generalist.json --suite full --hidden 256
@@ -61,10 +62,12 @@ class Config:
     """Folder of run folders."""
     file: str = str(HERE / "generalist.json")
     """Where the rule goes."""
-    rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    rates: tuple[float, ...] = (0.003, 0.01, 0.03)
     """Learning rates tried for the LSTM."""
-    horizons: tuple[float, ...] = (0.1, 1.0)
+    horizons: tuple[float, ...] = (0.1, 1.0, 10.0)
     """Parts of the lifespan after which its rate is halved."""
+    windows: tuple[int, ...] = (1, 4, 16)
+    """Symbols between its updates."""
     seed: int = 0
     """Seed of everything."""
 
@@ -97,17 +100,26 @@ def training_config(config: Config) -> lm.TrainConfig:
 
 
 def tuned_lstm(config: Config) -> dict[str, float]:
-    """The learning rate and horizon with which an online LSTM does best on the mixture."""
-    lives = tuple(lm.Lifetime(OnlineRNN.for_spec(task.spec), task) for task in MIXTURE)
+    """The window, learning rate and horizon with which an online LSTM does best on the mixture."""
+    found = [tuned_on(config, window) for window in config.windows]
+    return min(found, key=lambda each: each["loss"])
+
+
+def tuned_on(config: Config, window: int) -> dict[str, float]:
+    """The same for one window."""
+    lives = tuple(
+        lm.Lifetime(OnlineRNN.for_spec(task.spec, window=window), task) for task in MIXTURE
+    )
     grid = [(rate, horizon) for rate in config.rates for horizon in config.horizons]
     thetas = dict(zip(("learning_rate", "horizon"), np.array(grid, np.float32).T, strict=True))
     keys = lm.meta.jax.random.split(lm.key(config.seed + 1), 2)
     losses, _ = live_on(Mixture(lives), thetas, keys, devices=1)
     means = losses.mean(1)
     for (rate, horizon), mean in zip(grid, means, strict=True):
-        print(f"lstm: learning rate {rate:g}, horizon {horizon:g}: {mean:.3f}", flush=True)
-    best = grid[int(np.argmin(np.where(np.isfinite(means), means, np.inf)))]
-    return {"learning_rate": best[0], "horizon": best[1]}
+        print(f"lstm: window {window}, rate {rate:g}, horizon {horizon:g}: {mean:.3f}", flush=True)
+    means = np.where(np.isfinite(means), means, np.inf)
+    rate, horizon = grid[int(np.argmin(means))]
+    return {"window": window, "learning_rate": rate, "horizon": horizon, "loss": means.min()}
 
 
 def main(config: Config) -> None:
@@ -115,7 +127,7 @@ def main(config: Config) -> None:
     run = lm.train(training_config(config), config.out, name="generalist")
     shutil.copyfile(run.path / "rule.json", config.file)
     print(f"the rule: {config.file}")
-    print(json.dumps({"lstm": tuned_lstm(config)}))
+    print(json.dumps({"lstm": tuned_lstm(config)}, default=float))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loopymeta import _machine, _validate, parameters, registry, runs
+from loopymeta import _machine, _validate, data, parameters, registry, runs
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
 from loopymeta.checkpoint import write_atomic
@@ -58,8 +58,10 @@ RIVAL = "lstm"
 BESIDE = ("reservoir", RIVAL, CHANCE)
 """Who always stands beside."""
 CONTROLS: tuple[Control, ...] = ("frozen", "shuffled")
-MARGIN = 4.0
-"""Standard errors by which a mean loss may lie below its floor by luck."""
+CHANCE_OF_ALARM = 0.001
+"""How often a learner that is exactly at its floor may be taken for one below it."""
+CHANCE_OF_CLEAR = 0.05
+"""How often two equal learners may be called clearly different on a task."""
 
 DEFAULT_NETWORK = NetworkConfig(num_hidden=128, output_rule=Delta())
 """Where rules given by text live: hidden synapses by the rule, outputs by the reservoir's rule."""
@@ -139,6 +141,13 @@ class Entrant:
         if self.kind == "chance":
             return {"kind": "chance"}
         return {"kind": "learner", "learner": self.learner, "hidden": self.hidden}
+
+    def settings(self, task: Task) -> Any:
+        """The numbers of a recurrent network on a task, which are no part of its name."""
+        if self.learner not in ("lstm", "gru", "elman"):
+            return None
+        learner: Any = LEARNERS[self.learner](task, self.hidden)
+        return dataclasses.asdict(learner)
 
 
 def suited(network: NetworkConfig, rule: Rule) -> NetworkConfig:
@@ -272,6 +281,7 @@ def cell_of(entrant: Entrant, name: str, entry: Entry, seeds: int, seed: int) ->
         "version": CELL_VERSION,
         "loopymeta": __version__,
         "entrant": runs.to_dict(entrant.content()),
+        "settings": entrant.settings(entry.task),
         "task": runs.to_dict(entry.task, "task"),
         "seeds": seeds,
         "seed": seed,
@@ -726,6 +736,7 @@ def compare(
     watcher = watcher or Watcher()
     folder = Path(out) / "cells"
     folder.mkdir(parents=True, exist_ok=True)
+    entries = _at_hand(entries, watcher)
     cells = [
         cell_of(entrant, name, entry, seeds, seed)
         for name, entry in entries.items()
@@ -751,6 +762,21 @@ def compare(
         watcher.end()
     of_cells = {(cell.task, cell.entrant): results[cell.digest] for cell in cells}
     return figures(entrants, entries, of_cells, seeds=seeds, seed=seed)
+
+
+def _at_hand(entries: Mapping[str, Entry], watcher: Watcher) -> dict[str, Entry]:
+    """The entries whose data can be had; of the others a note."""
+    found = {}
+    for name, entry in entries.items():
+        try:
+            _ = entry.task.spec
+        except data.DataError as error:
+            watcher.note(f"{name} is left out: {_one_line(error)}")
+            continue
+        found[name] = entry
+    if not found:
+        raise data.DataError("the data of no task could be had (see the notes)")
+    return found
 
 
 def _kept(folder: Path, cells: Iterable[Cell], watcher: Watcher) -> dict[str, Result]:
@@ -867,15 +893,24 @@ def _figure(entry: Entry, name: str, entrant: Entrant, result: Result) -> dict[s
 
 
 def below_floor(losses: np.ndarray, floor: float | None) -> bool:
-    """Whether losses [B] are below what can be: by more than `MARGIN` standard errors and 1e-6.
+    """Whether losses [B] are below what can be: by more than chance would have it.
+
+    One-sided t test at `CHANCE_OF_ALARM`, and 1e-6 for the last digits.
 
     >>> below_floor(np.array([0.1, 0.1]), 0.5), below_floor(np.array([0.4, 0.7]), 0.6)
     (True, False)
     """
     if floor is None:
         return False
-    error = losses.std(ddof=1) / math.sqrt(len(losses))
-    return bool(losses.mean() < floor - MARGIN * error - 1e-6)
+    return bool(losses.mean() < floor - _margin(losses, CHANCE_OF_ALARM) - 1e-6)
+
+
+def _margin(values: np.ndarray, tail: float) -> float:
+    """What the mean of normal values [B] exceeds its expectation by with probability ``tail``."""
+    from scipy import stats
+
+    num = len(values)
+    return float(stats.t.ppf(1 - tail, num - 1) * values.std(ddof=1) / math.sqrt(num))
 
 
 def _score(entry: Entry, row: list[dict[str, Any]]) -> None:
@@ -911,7 +946,7 @@ def _against(
             if gain.mean() == 0:
                 continue
             (wins if gain.mean() > 0 else losses).append(name)
-            if abs(gain.mean()) > 2 * gain.std(ddof=1) / math.sqrt(len(gain)):
+            if abs(gain.mean()) > _margin(gain, CHANCE_OF_CLEAR / 2):
                 clear.append(name)
         found.append(
             {
@@ -934,8 +969,9 @@ def verdicts(board: Mapping[str, Any]) -> list[str]:
 
     return [
         f"{each['rule']} beats {each['rival']} on {len(each['wins'])} of {each['tasks']} tasks, on "
-        f"{len(set(each['wins']) & set(each['clear']))} by more than 2 standard errors of the "
-        f"paired difference. Wins: {listed(each['wins'], each['clear'])}. "
+        f"{len(set(each['wins']) & set(each['clear']))} clearly (paired t test, "
+        f"{CHANCE_OF_CLEAR:.0%} a task; in brackets what is not). "
+        f"Wins: {listed(each['wins'], each['clear'])}. "
         f"Loses: {listed(each['losses'], each['clear'])}."
         for each in board["against"]
     ]
