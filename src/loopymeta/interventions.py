@@ -102,7 +102,11 @@ class Remove(Intervention):
 
 @dataclasses.dataclass(frozen=True)
 class Restore(Intervention):
-    """What was removed comes back, with weights of zero."""
+    """What was removed comes back, with weights of zero.
+
+    A node that comes back has no weight in or out: a rule that needs a signal at one of its ends to
+    begin with leaves it as it is.
+    """
 
     def apply(self, learner, state, key, newborn):
         """See `Intervention.apply`."""
