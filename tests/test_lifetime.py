@@ -490,7 +490,7 @@ def paced(threshold, *, max_ticks=4, task=TASK, **choices):
 def test_a_network_always_or_never_ready_is_one_of_fixed_ticks(threshold, same_as):
     life, theta = paced(threshold)
     learner = life.learner
-    wiring, born = learner.init(jax.random.key(0), theta)
+    wiring, born, _ = learner.init(jax.random.key(0), theta)
     sent = learner.network.send(born, jnp.eye(4)[2])
     rest = (learner.network, theta, wiring, sent, jax.random.key(1), jnp.ones(()))
     state, ticks = jax.jit(lambda: SelfPaced(4).run(*rest))()
@@ -548,7 +548,7 @@ def test_the_error_of_the_ready_node_stays_at_it():
     after = []
     for answer in (0.0, 1.0):
         life, theta = paced(0.0)
-        wiring, born = life.learner.init(jax.random.key(0), theta)
+        wiring, born, _ = life.learner.init(jax.random.key(0), theta)
         # Its weights, and so its error, are others; nothing else may notice.
         weight = born.weight.output.at[-1].add(answer)
         state = born._replace(weight=born.weight._replace(output=weight))
@@ -587,6 +587,7 @@ def small_network(size):
     return NetworkConfig(num_hidden=size, num_graphs=1, rule=rules.Delta())
 
 
+@pytest.mark.slow
 def test_a_mixture_is_the_mean_of_its_scaled_lifetimes():
     lifetimes = mixed()
     mixture = Mixture(tuple(lifetimes))
@@ -768,6 +769,7 @@ def test_the_error_comes_in_where_the_input_does():
     assert float(state.network.age) == 2
 
 
+@pytest.mark.slow
 def test_exposures_conform_and_live_as_lanes():
     for choices in (
         {"error_delay": 2},

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from loopymeta import hebbian as hebbian
     from loopymeta import interventions as interventions
     from loopymeta import leaderboard as leaderboard
+    from loopymeta import leaderboard_plots as leaderboard_plots
     from loopymeta import learners as learners
     from loopymeta import lifetime as lifetime
     from loopymeta import meta as meta
@@ -105,6 +106,7 @@ _MODULES = (
     "hebbian",
     "interventions",
     "leaderboard",
+    "leaderboard_plots",
     "learners",
     "lifetime",
     "meta",

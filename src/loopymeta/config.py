@@ -201,7 +201,7 @@ class NetworkConfig:
             self.rule,
             loss=spec.loss,
             ready=ready,
-            lifespan=float(spec.lifespan * ticks),
+            lifespan=float(spec.symbols_lived * ticks),
             **sizes,
             **choices,
         )

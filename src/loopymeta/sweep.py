@@ -167,7 +167,7 @@ def _numbers(rule: Rule | None) -> dict[str, Any]:
     """The fields of a rule that may vary, as dotted names within it, and their values.
 
     >>> _numbers(rule_from_text("bounded(oja(eta=0.1), bound=2.0)"))
-    {'rule.eta': 0.1, 'bound': 2.0}
+    {'rule.eta': 0.1, 'bound': 2.0, 'form': 'clip'}
     """
     found: dict[str, Any] = {}
     if isinstance(rule, Written):

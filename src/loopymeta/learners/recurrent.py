@@ -147,7 +147,7 @@ class OnlineRNN:
             "num_inputs": spec.num_inputs,
             "num_outputs": spec.num_outputs,
             "loss": spec.loss,
-            "lifespan": float(spec.lifespan),
+            "lifespan": float(spec.symbols_lived),
         }
         return cls(**(sizes | choices))
 

@@ -77,7 +77,7 @@ def reservoir(
         innate=innate,
         feedback="none",
         loss=spec.loss,
-        lifespan=float(spec.lifespan),
+        lifespan=float(spec.symbols_lived),
     )
     return Plastic(network, graphs)
 

@@ -46,11 +46,12 @@ class Spec:
     chance: float = 0.0
     floor: float | None = None
     symbols: tuple[str, ...] | None = None
-    lifespan: int = 0
+    lifespan: int | None = None
 
-    def __post_init__(self) -> None:
-        if not self.lifespan:
-            object.__setattr__(self, "lifespan", self.length)
+    @property
+    def symbols_lived(self) -> int:
+        """Symbols that one learner lives."""
+        return self.lifespan or self.length
 
 
 FREEZE = 1
