@@ -405,7 +405,13 @@ def test_no_process_outlives_the_comparison(tmp_path, how):
     """However the parent ends, its workers do, and finished cells are kept."""
     command = [sys.executable, "-m", "loopymeta", "evaluate", "hebb", "--suite", "quick"]
     command += ["--tasks", "copy,henon", "--seeds", "2", "--out", str(tmp_path), "--jobs", "2"]
-    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        # Where the tests themselves run in the background, Ctrl-C would be ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     workers, deadline = set(), threading.Timer(110, parent.kill)
     deadline.start()
     for line in parent.stdout:
