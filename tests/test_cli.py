@@ -403,7 +403,9 @@ def uninterrupted(tmp_path_factory) -> dict:
 STOPPED = tiny(outer__generations=60, baselines=False)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_ctrl_c_and_sigterm_write_a_checkpoint_and_say_how_to_go_on(number, uninterrupted):
     process = command(["train", "memorize", *STOPPED, "--name", "run"])
     for line in process.stdout:
@@ -514,6 +516,7 @@ def test_a_full_disk_is_one_line_and_a_run_to_go_on_with(uninterrupted):
 # --- evaluate ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_evaluate_a_run_a_file_and_a_name(run, capsys):
     def evaluate(*words):
         assert cli.main(["evaluate", *words, "--seeds", "2", "--no-baselines"]) == 0
@@ -713,6 +716,7 @@ def test_resuming_a_run_whose_configuration_is_damaged(run, edit, message, capsy
     assert message in refused(["train", "--resume", run], capsys)
 
 
+@pytest.mark.slow
 def test_resuming_a_run_whose_checkpoints_are_all_damaged(run, finished, capsys):
     (run / "result.json").unlink()
     for _, path in Run.open(run).checkpoints():

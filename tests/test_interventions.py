@@ -85,6 +85,7 @@ def test_removed_edges_and_nodes_stay_removed(name):
     assert 0.25 < out / there < 0.7
 
 
+@pytest.mark.slow
 def test_the_fractions_are_exact():
     assert survivors(jax.random.key(0), 40, 0.25).sum() == 30
     assert survivors(jax.random.key(0), 40, 0.0).sum() == 40

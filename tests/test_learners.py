@@ -210,6 +210,7 @@ def test_the_gradient_stops_at_the_windows_border():
     assert not same(change, states[0].weight["cells"][0]["dense_h"]["kernel"])
 
 
+@pytest.mark.slow
 def test_adam_is_that_of_optax():
     """Over three windows, moments and the falling rate included."""
     import optax

@@ -388,6 +388,7 @@ def test_antithetic_reports_the_points_that_it_lived():
     assert float(rows["loss_median"][0]) != float(rows["loss"][0])
 
 
+@pytest.mark.slow
 def test_gradient_reduces_the_loss_of_lifetimes():
     task = Memorize(length=4, alphabet=4, presentations=3)
     learner = plastic(rules.Zero(), task=task, output_rule=rules.Delta(eta=0.02, eps=0.5))
@@ -537,6 +538,7 @@ def test_persistent_learns():
     assert float(loss) < 0.3 * float(whole[0])
 
 
+@pytest.mark.slow
 def test_persistent_pairs_die_at_different_times():
     loop = Persistent(lifetime_problem(), window=2, population_size=16, check_every=100)
     state = loop.init(jax.random.key(0))

@@ -801,6 +801,7 @@ def test_memory_is_born_orthogonal(seed):
     assert normal.min() < 0.5 < 1.5 < normal.max()
 
 
+@pytest.mark.slow
 def test_memory_does_not_learn_unless_told():
     net, graph = memory_net(8)
     _, _, weights = live(net, graph, ticks=10)
@@ -812,6 +813,7 @@ def test_memory_does_not_learn_unless_told():
     assert jnp.abs(weights[-1][:memory] - weights[0][:memory]).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_birth_has_the_gains_it_is_told():
     sizes = {"num_inputs": 51, "num_hidden": 60, "num_outputs": 5}
     graph = make_graph(degree=20, return_degree=3, **sizes)

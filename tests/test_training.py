@@ -267,6 +267,7 @@ def test_a_run_of_a_rule_of_ones_own_is_read_back(tmp_path):
 # --- what breaks ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_a_run_that_can_be_resumed(tmp_path, monkeypatch, save_always, whole):
     write = checkpoint.write_atomic
 
