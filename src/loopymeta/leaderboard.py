@@ -41,6 +41,7 @@ from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
 from loopymeta.checkpoint import write_atomic
 from loopymeta.config import Control, NetworkConfig
+from loopymeta.interventions import interventions_of
 from loopymeta.learners import OnlineNGram, OnlineRNN, reservoir
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.rule_text import rule_from_text
@@ -275,6 +276,10 @@ def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
+
+
 def cell_of(entrant: Entrant, name: str, entry: Entry, seeds: int, seed: int) -> Cell:
     """The cell of an entrant on an entry. The entry's metric is no part of it: all are kept."""
     content = {
@@ -312,7 +317,7 @@ def read_cell(folder: Path, cell: Cell) -> Result | None:
     if not isinstance(stored, dict) or stored.get("format") != CELL_FORMAT:
         raise runs.RunError(f"{path} is no cell of a leaderboard")
     result = stored.get("result")
-    sums = hashlib.sha256(_canonical([cell.text, result]).encode()).hexdigest()
+    sums = _digest([cell.text, result])
     if stored.get("sha256") != sums:
         raise runs.RunError(f"{path} is damaged")
     return result
@@ -324,7 +329,7 @@ def write_cell(folder: Path, cell: Cell, result: Result) -> None:
         "format": CELL_FORMAT,
         "cell": json.loads(cell.text),
         "result": result,
-        "sha256": hashlib.sha256(_canonical([cell.text, result]).encode()).hexdigest(),
+        "sha256": _digest([cell.text, result]),
     }
     write_atomic(folder / f"{cell.digest}.json", (json.dumps(stored, indent=1) + "\n").encode())
 
@@ -383,17 +388,20 @@ class _Clock:
     compiling = 0.0
     living = 0.0
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, compiled for the first arguments that it is called with."""
+    def compiled(self, function: Callable[..., Any], *content: Any) -> Callable[..., Any]:
+        """``function``, compiled for the first arguments that it is called with.
+
+        ``content``: all that its program depends on beside the shapes of its arguments, as JSON
+        holds it.
+        """
         program: Any = None
 
         def call(*arguments: Any) -> Any:
             nonlocal program
             began = time.perf_counter()
             if program is None:
-                with _refusals():
-                    lowered = jax.jit(function).lower(*arguments)
-                program = _compiled(lowered)
+                shapes = [f"{jax.typeof(leaf)}" for leaf in jax.tree.leaves(arguments)]
+                program = _compiled(function, arguments, _digest([content, shapes]))
             ready = time.perf_counter()
             value = jax.block_until_ready(program(*arguments))
             self.compiling += ready - began
@@ -404,22 +412,26 @@ class _Clock:
 
 
 _PROGRAMS: collections.OrderedDict[str, Any] = collections.OrderedDict()
-_MOST_PROGRAMS = 64
+"""Compiled programs, by their text, and by what they depend on."""
+_MOST_PROGRAMS = 128
 
 
-def _compiled(lowered: Any) -> Any:
-    """The compiled program; one that is the same to the letter is not compiled twice.
+def _compiled(function: Callable[..., Any], arguments: Any, content: str) -> Any:
+    """The compiled program; one that is the same is not compiled twice, nor even traced.
 
     Controls are born as their rules are, and tasks of one size are lived by one program: in small
     cells compiling is nearly all that there is to do.
     """
-    text = hashlib.sha256(lowered.as_text().encode()).hexdigest()
-    if text not in _PROGRAMS:
-        _PROGRAMS[text] = lowered.compile()
-    _PROGRAMS.move_to_end(text)
-    if len(_PROGRAMS) > _MOST_PROGRAMS:
+    if content not in _PROGRAMS:
+        with _refusals():
+            lowered = jax.jit(function).lower(*arguments)
+        text = _digest(lowered.as_text())
+        _PROGRAMS[content] = _PROGRAMS[text] if text in _PROGRAMS else lowered.compile()
+        _PROGRAMS[text] = _PROGRAMS[content]
+    _PROGRAMS.move_to_end(content)
+    while len(_PROGRAMS) > _MOST_PROGRAMS:
         _PROGRAMS.popitem(last=False)
-    return _PROGRAMS[text]
+    return _PROGRAMS[content]
 
 
 @contextlib.contextmanager
@@ -444,12 +456,12 @@ def _liver(
 
     Sampling, birth, life and score are programs of their own, so that cells can share them.
     """
-    entrant = content["entrant"]
-    sample = clock.compiled(task.sample)
+    entrant, of_task = content["entrant"], content["task"]
+    sample = clock.compiled(task.sample, "sample", of_task)
     # The stream that a learner lives through with a key (see Lifetime.start).
     keys_of = lambda key: jax.random.split(jax.random.fold_in(key, 0))  # noqa: E731
     if entrant["kind"] == "chance":
-        best, score = _constant(task, sample), clock.compiled(task.score)
+        best, score = _constant(task, sample), clock.compiled(task.score, "score", of_task)
 
         def guess(key: Array) -> dict[str, Array]:
             episode = sample(keys_of(key)[0])
@@ -459,8 +471,16 @@ def _liver(
     with _refusals():
         learner, theta = _learner(entrant, task, content["seed"])
     lifetime = Lifetime(learner, task)
-    birth, live = clock.compiled(learner.init), clock.compiled(_lived_through(lifetime))
-    score = clock.compiled(lambda outcome, episode: lifetime.score(outcome, episode)[1])
+    spec, acts = task.spec, repr(interventions_of(task))
+    sizes = [spec.num_inputs, spec.num_outputs, spec.loss, spec.symbols_lived]
+    # A rule's network is made of its content, the sizes and the seed; a learner by name says all.
+    who = [entrant, content["seed"]] if entrant["kind"] == "rule" else repr(learner)
+    birth = clock.compiled(learner.init, "birth", who, sizes)
+    live = clock.compiled(_lived_through(lifetime), "life", who, sizes, acts)
+    limits = [getattr(learner, name, None) for name in ("max_ticks", "ticks_behind")]
+    score = clock.compiled(
+        lambda outcome, episode: lifetime.score(outcome, episode)[1], "score", of_task, limits
+    )
 
     def whole(key: Array) -> dict[str, Array]:
         key_task, key_learner = keys_of(key)
@@ -553,7 +573,7 @@ def _environment(optimise: bool) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=1"
     given = os.environ.get("XLA_FLAGS", "")
-    given += "" if optimise else " --xla_backend_optimization_level=0"
+    given += "" if optimise else f" {_machine.hasty_flags()}"
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # One lifetime of one small network is no work for an accelerator, which workers would share.
     usual = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -719,7 +739,8 @@ def compare(
       seed: of the lifetimes.
       out: folder; cells are kept in its folder ``cells``.
       jobs: processes; None: one a core; 0: all in this process, one after another.
-      optimise: False: programs are compiled in half the time and run slower, for the quick suite.
+      optimise: False: programs are compiled in a third of the time and run slower, for the quick
+        suite.
       watcher: hears of the progress.
 
     Returns:
