@@ -1,6 +1,7 @@
 """Learners to compare plastic networks with; all live the same lifetimes."""
 
 from loopymeta.learners.counts import CountState, OnlineNGram
+from loopymeta.learners.parallel import Parallel
 from loopymeta.learners.recurrent import LEARNING_RATES, OnlineRNN, RNNState, Window
 from loopymeta.learners.reservoir import decaying_delta, reservoir
 
@@ -9,6 +10,7 @@ __all__ = [
     "CountState",
     "OnlineNGram",
     "OnlineRNN",
+    "Parallel",
     "RNNState",
     "Window",
     "decaying_delta",
