@@ -66,8 +66,16 @@ class Config:
     """Learning rates tried for the LSTM."""
     horizons: tuple[float, ...] = (0.1, 1.0, 10.0)
     """Parts of the lifespan after which its rate is halved."""
-    windows: tuple[int, ...] = (1, 4, 16)
-    """Symbols between its updates."""
+    windows: tuple[tuple[int, int], ...] = (
+        (1, 1),
+        (4, 1),
+        (4, 4),
+        (8, 1),
+        (8, 2),
+        (16, 4),
+        (16, 16),
+    )
+    """Symbols that its gradient flows back through, and symbols between two of its updates."""
     seed: int = 0
     """Seed of everything."""
 
@@ -101,25 +109,25 @@ def training_config(config: Config) -> lm.TrainConfig:
 
 def tuned_lstm(config: Config) -> dict[str, float]:
     """The window, learning rate and horizon with which an online LSTM does best on the mixture."""
-    found = [tuned_on(config, window) for window in config.windows]
+    found = [tuned_on(config, *window) for window in config.windows]
     return min(found, key=lambda each: each["loss"])
 
 
-def tuned_on(config: Config, window: int) -> dict[str, float]:
-    """The same for one window."""
-    lives = tuple(
-        lm.Lifetime(OnlineRNN.for_spec(task.spec, window=window), task) for task in MIXTURE
-    )
+def tuned_on(config: Config, window: int, interval: int) -> dict[str, float]:
+    """The same for one window and interval."""
+    choices = {"window": window, "interval": interval}
+    lives = tuple(lm.Lifetime(OnlineRNN.for_spec(t.spec, **choices), t) for t in MIXTURE)
     grid = [(rate, horizon) for rate in config.rates for horizon in config.horizons]
     thetas = dict(zip(("learning_rate", "horizon"), np.array(grid, np.float32).T, strict=True))
     keys = lm.meta.jax.random.split(lm.key(config.seed + 1), 2)
     losses, _ = live_on(Mixture(lives), thetas, keys, devices=1)
     means = losses.mean(1)
     for (rate, horizon), mean in zip(grid, means, strict=True):
-        print(f"lstm: window {window}, rate {rate:g}, horizon {horizon:g}: {mean:.3f}", flush=True)
+        setting = f"window {window}, interval {interval}, rate {rate:g}, horizon {horizon:g}"
+        print(f"lstm: {setting}: {mean:.3f}", flush=True)
     means = np.where(np.isfinite(means), means, np.inf)
     rate, horizon = grid[int(np.argmin(means))]
-    return {"window": window, "learning_rate": rate, "horizon": horizon, "loss": means.min()}
+    return choices | {"learning_rate": rate, "horizon": horizon, "loss": means.min()}
 
 
 def main(config: Config) -> None:

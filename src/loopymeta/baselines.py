@@ -36,7 +36,9 @@ def online_lstm(task: Task, width: int = 128) -> Learner:
     """Tuned on names for streams of text, and on a mixture of tasks for all others."""
     from loopymeta.learners.recurrent import OnlineRNN
 
-    choices = {} if isinstance(task, (Names, Text)) else {"learning_rate": 0.01, "horizon": 1.0}
+    choices: dict[str, Any] = {}
+    if not isinstance(task, (Names, Text)):
+        choices = {"window": 8, "interval": 1, "learning_rate": 0.01, "horizon": 1.0}
     return OnlineRNN.for_spec(task.spec, width=width, **choices)
 
 
