@@ -108,6 +108,7 @@ SUITE: dict[str, Entry] = {
     # language
     "names": Entry(tasks.Names(symbols=50_000), "prequential_nats"),
     "text": Entry(tasks.Text(symbols=40_000), "prequential_bpc"),
+    "huckleberry": Entry(tasks.Text(file="huck_fin", symbols=40_000), "prequential_bpc"),
     "caesar": _accuracy(tasks.Caesar(), "accuracy"),
     # images
     "digits-by-row": _accuracy(tasks.SequentialDigits(), "test_accuracy"),
