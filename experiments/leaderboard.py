@@ -2,8 +2,8 @@
 
     python experiments/leaderboard.py [--out runs/leaderboard]
 
-The rule is ``experiments/generalist.json``, found by ``experiments/generalist.py`` on small tasks in
-networks of 128 memory nodes and 128 other hidden nodes; here it lives in networks of 256 others.
+The rule is ``experiments/generalist.json``, found by ``experiments/generalist.py`` on small tasks
+in networks of 128 memory nodes and 128 other hidden nodes; here it lives in networks of 256 others.
 Finished cells are kept in ``--out``: the same command goes on where it was stopped.
 """
 
@@ -20,8 +20,8 @@ RULE, HIDDEN, SEEDS = ROOT / "experiments" / "generalist.json", 256, 4
 PAGE = """# Leaderboard
 
 One rule, *generalist*, was meta-learned on 13 small tasks in networks of 128 memory nodes and 128
-other hidden nodes ([experiments/generalist.py](../experiments/generalist.py)) and then fixed. Here it
-lives the full suite, on seeds that it never met, in networks of {hidden} other hidden nodes. The
+other hidden nodes ([experiments/generalist.py](../experiments/generalist.py)) and then fixed. Here
+it lives the full suite, on seeds that it never met, in networks of {hidden} other hidden nodes. The
 online LSTM (128 units) was tuned on the same mixture, and on names for text
 ([baselines.md](baselines.md)); the reservoir has 512 nodes. Everyone lives the same streams once,
 predicts before it is taught, and starts from fresh random state.

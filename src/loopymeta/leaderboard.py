@@ -42,7 +42,15 @@ from loopymeta._version import __version__
 from loopymeta.checkpoint import write_atomic
 from loopymeta.config import Control, NetworkConfig
 from loopymeta.interventions import interventions_of
-from loopymeta.learners import OnlineNGram, OnlineRNN, reservoir
+from loopymeta.learners import (
+    PPM,
+    HostLearner,
+    HostLife,
+    OnlineNGram,
+    OnlineRNN,
+    PlasticMemoryLearner,
+    reservoir,
+)
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.rule_text import rule_from_text
 from loopymeta.rules import Delta, Rule
@@ -92,16 +100,19 @@ def _rnn(cell: str, task: Task, hidden: int | None) -> Learner:
     return OnlineRNN.for_spec(task.spec, cell=cell, **width)
 
 
-LEARNERS: dict[str, Callable[[Task, int | None], Learner]] = {
+LEARNERS: dict[str, Callable[[Task, int | None], Learner | HostLearner]] = {
     "reservoir": _reservoir,
     "lstm": _lstm,
     "gru": functools.partial(_rnn, "gru"),
     "elman": functools.partial(_rnn, "elman"),
     "counts": lambda task, hidden: OnlineNGram.for_task(task),
+    "ppm": lambda task, hidden: PPM.for_task(task),
+    "plastic_memory": lambda task, hidden: PlasticMemoryLearner.for_task(task),
 }
 """Name -> (task, hidden nodes or None for its own) -> learner.
 
 A learner that cannot live a task says so by a ValueError or TypeError when it is made."""
+_SIZELESS = (CHANCE, "counts", "ppm", "plastic_memory")
 
 
 # --- entrants ------------------------------------------------------------------------------------
@@ -208,7 +219,7 @@ def entrants_of(
             found.append(Entrant(shown, "rule", name, controlled, theta))
     for name in dict.fromkeys((*(n for n in learners if n not in BESIDE), *BESIDE)):
         kind = "chance" if name == CHANCE else "learner"
-        size = None if name in (CHANCE, "counts") else learner_hidden
+        size = None if name in _SIZELESS else learner_hidden
         found.append(Entrant(name, kind, learner=name, hidden=size))
     return found
 
@@ -470,6 +481,8 @@ def _liver(
         return guess
     with _refusals():
         learner, theta = _learner(entrant, task, content["seed"])
+    if isinstance(learner, HostLearner):
+        return _host_liver(learner, theta, task, clock, sample)
     lifetime = Lifetime(learner, task)
     spec, acts = task.spec, repr(interventions_of(task))
     sizes = [spec.num_inputs, spec.num_outputs, spec.loss, spec.symbols_lived]
@@ -490,12 +503,32 @@ def _liver(
     return whole
 
 
+def _host_liver(
+    learner: HostLearner, theta: Any, task: Task, clock: _Clock, sample: Callable[[Array], Episode]
+) -> Callable[[Array], dict[str, Array]]:
+    """As `_liver`, for a learner that no program can be compiled of."""
+    score = clock.compiled(task.score)
+
+    def whole(key: Array) -> dict[str, Array]:
+        episode = sample(jax.random.split(jax.random.fold_in(key, 0))[0])
+        with _refusals():
+            life = HostLife(learner, task, key, theta, episode)
+        began = time.perf_counter()
+        life.advance()
+        clock.living += time.perf_counter() - began
+        return score(life.outcome(), episode)
+
+    return whole
+
+
 def _lived_through(lifetime: Lifetime) -> Callable[..., Outcome]:
     """(theta, newborn, episode, key) -> what came of the lifetime."""
     return lambda theta, newborn, episode, key: lifetime.through(theta, newborn, episode, key)[1]
 
 
-def _learner(entrant: Mapping[str, Any], task: Task, seed: int) -> tuple[Learner, Any]:
+def _learner(
+    entrant: Mapping[str, Any], task: Task, seed: int
+) -> tuple[Learner | HostLearner, Any]:
     """(learner, theta) of an entrant's content."""
     from loopymeta import training
 

@@ -1,18 +1,28 @@
 """Learners to compare plastic networks with; all live the same lifetimes."""
 
 from loopymeta.learners.counts import CountState, OnlineNGram
+from loopymeta.learners.host import HostLearner, HostLife, Living, live_on_host
 from loopymeta.learners.parallel import Parallel
+from loopymeta.learners.plastic_memory import PlasticMemory, PlasticMemoryLearner
+from loopymeta.learners.ppm import PPM
 from loopymeta.learners.recurrent import LEARNING_RATES, OnlineRNN, RNNState, Window
 from loopymeta.learners.reservoir import decaying_delta, reservoir
 
 __all__ = [
     "LEARNING_RATES",
+    "PPM",
     "CountState",
+    "HostLearner",
+    "HostLife",
+    "Living",
     "OnlineNGram",
     "OnlineRNN",
     "Parallel",
+    "PlasticMemory",
+    "PlasticMemoryLearner",
     "RNNState",
     "Window",
     "decaying_delta",
+    "live_on_host",
     "reservoir",
 ]
