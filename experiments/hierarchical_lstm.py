@@ -7,10 +7,10 @@ that do not learn, whose predictions are then noise that comes from the state be
     python experiments/hierarchical_lstm.py tune      # rates, on places of the training part
     python experiments/hierarchical_lstm.py report    # figures, samples of text and the picture
 
-Rates are chosen by what is held out of the training part, on seeds of their own; the test part is
-read with the chosen ones alone. Every life is written when it is over, so that a run that was killed
-goes on where it was. Results: docs/figures/hierarchical_lstm.json and .png, which the tables of
-docs/hierarchical_lstm.md are taken from.
+Rates are chosen by what is held out of the training part, on seeds of their own; the test part
+is read with the chosen ones alone. Every life is written when it is over, so that a run that was
+killed goes on where it was. Results: docs/figures/hierarchical_lstm.json and .png, from which the
+tables of docs/hierarchical_lstm.md are taken.
 """
 
 from __future__ import annotations

@@ -80,6 +80,10 @@ def sample_text(
             symbol = jnp.where(symbol == _DRAWN, drawn, symbol)
             stimulus = jax.nn.one_hot(symbol, size)  # zeros for -1: silence
             state, logits, _ = learner.step(theta, state, stimulus, untaught, key_hear)
+            if logits.shape != (size,):
+                raise ValueError(
+                    f"the learner predicts {logits.shape[0]} symbols, the alphabet has {size}"
+                )
             drawn = logits.argmax()
             if temperature:
                 drawn = jax.random.categorical(key_draw, logits / temperature)
