@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from loopymeta.learners import LEARNING_RATES, OnlineRNN, decaying_delta, reservoir
+from loopymeta.learners.optimizers import transformation
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.network import Teaching
 from loopymeta.parameters import from_search, to_search
@@ -132,6 +133,11 @@ def test_for_spec_takes_sizes_loss_and_lifespan():
         ({"width": 0}, ValueError, "width"),
         ({"window": 2.5}, TypeError, "window"),
         ({"num_layers": 0}, ValueError, "num_layers"),
+        ({"width": ()}, ValueError, "width"),
+        ({"width": (4, 0)}, ValueError, "width"),
+        ({"width": (4, 4), "num_layers": 2}, ValueError, "num_layers"),
+        ({"interval": 0}, ValueError, "interval"),
+        ({"interval": 5}, ValueError, "interval"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate"),
         ({"learning_rate": "fast"}, TypeError, "learning_rate"),
         ({"horizon": 0.0}, ValueError, "horizon"),
@@ -228,6 +234,82 @@ def test_adam_is_that_of_optax():
         weight = jax.tree.map(lambda w, d, r=rate: w + r * d, weight, direction)
     for a, b in zip(jax.tree.leaves(weight), jax.tree.leaves(states[-1].weight), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_short_interval_reaches_back_through_the_whole_window():
+    """Two losses at a time, each through four symbols, from the activity that was there."""
+    learner = small(window=4, interval=2, optimizer="sgd", learning_rate=0.02, cell="elman")
+    symbols = [symbol(k) for k in range(6)]
+    states, _ = live_symbols(learner, symbols)
+
+    def mean_loss(weight, start, stop):
+        activity, total = states[start].activity, 0.0
+        for k, (stimulus, teaching) in enumerate(symbols[start:stop], start):
+            activity, hidden = learner._advance(weight, activity, stimulus)
+            log_p = jax.nn.log_softmax(learner._read(weight, hidden))
+            total -= (k >= stop - 2) * (teaching.target * log_p).sum() / 2
+        return total
+
+    for start, stop in ((0, 2), (0, 4), (2, 6)):  # the first one has no more than two
+        before, after = states[stop - 1].weight, states[stop].weight
+        gradient = jax.grad(mean_loss)(before, start, stop)
+        rate = learner.learning_rate / (1 + stop / (learner.horizon * 400))
+        for new, old, g in zip(
+            *(jax.tree.leaves(tree) for tree in (after, before, gradient)), strict=True
+        ):
+            np.testing.assert_allclose(new - old, -rate * g, atol=1e-6)
+        assert float(jnp.abs(gradient["cells"][0]["dense_h"]["kernel"]).max()) > 1e-4
+    assert same(states[3].weight, states[2].weight)
+
+
+def test_layers_may_differ_in_width():
+    learner = small(width=(8, 3))
+    assert learner.widths == (8, 3) and small(num_layers=2).widths == (8, 8)
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    kernels = [cell["dense_i"]["kernel"].shape for cell in state.weight["cells"]]
+    assert kernels == [(5, 32), (8, 12)]
+    assert state.weight["readout"]["kernel"].shape == (3, 5)
+    stimulus, teaching = symbol(0)
+    step = lambda state: learner.step(learner.init_theta(), state, stimulus, teaching)  # noqa: E731
+    assert jax.tree.map(jnp.shape, jax.eval_shape(step, state)[0]) == jax.tree.map(jnp.shape, state)
+
+
+# --- optimisers ----------------------------------------------------------------------------------
+
+
+def test_any_optimizer_of_optax_by_name():
+    import optax
+
+    weight, gradient = {"w": jnp.ones(3)}, {"w": jnp.array([1.0, -2.0, 0.5])}
+    for name, theirs in (
+        ("lion(b1=0.5)", optax.lion(1.0, b1=0.5)),
+        ("adamw(weight_decay=0.1)", optax.adamw(1.0, weight_decay=0.1)),
+        ("adam(b1=0.3)", optax.adam(1.0, b1=0.3)),
+        (optax.nadam, optax.nadam(1.0)),
+        ("adam", optax.adam(1.0, b1=0.5, b2=0.999)),  # the two that are fields of a learner
+    ):
+        ours = transformation(name)
+        steps = [each.update(gradient, each.init(weight), weight)[0] for each in (ours, theirs)]
+        np.testing.assert_allclose(steps[0]["w"], steps[1]["w"], rtol=1e-6)
+        assert hash(small(optimizer=name)) is not None
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "error", "named"),
+    [
+        ("lionn", ValueError, "Did you mean 'lion'"),
+        ("lion(b3=1.0)", ValueError, "b3"),
+        ("lion(0.1)", ValueError, "cannot read"),
+        ("lion(b1=open('x'))", ValueError, "cannot read"),
+        ("apply_updates", ValueError, "unknown optimizer"),
+        ("lbfgs", ValueError, "does not work"),
+        (lambda rate: None, ValueError, "does not work"),
+        (3, TypeError, "optimizer"),
+    ],
+)
+def test_what_is_no_optimizer_is_refused(optimizer, error, named):
+    with pytest.raises(error, match=named):
+        small(optimizer=optimizer)
 
 
 def test_clip_shortens_the_gradient():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
+from loopymeta.learners import by_name
 from loopymeta.lifetime import EXPOSURES, FixedTicks, Lifetime, Mixture, Plastic, SelfPaced
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
@@ -19,6 +20,8 @@ from loopymeta.tasks.base import Spec, Task
 T = TypeVar("T")
 
 _DELTA, _ZERO = Delta(normalised=False), Zero()
+_NETWORK_PARTS = ("rule", "output_rule", "memory_rule", "innate")
+"""Parts of the theta of networks."""
 
 Control = Literal["none", "frozen", "shuffled", "zero"]
 Method = Literal["evolution", "antithetic", "gradient", "persistent"]
@@ -311,6 +314,10 @@ class TrainConfig(Generic[T]):
     """The task that candidates live in the outer loop: the same, often shorter."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The networks."""
+    learner: str = ""
+    """A learner that lives instead of the networks, by name, with options if need be: lstm, gru,
+    elman, hierarchical, in_context, reservoir, counts; as in "lstm(width=64)". Its theta is then
+    what is searched."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
     mixture: tuple[Task, ...] = ()
@@ -347,16 +354,23 @@ class TrainConfig(Generic[T]):
             _validate.at_least("report_controls", self.report_controls, 1)
         for size in self.train_hidden:
             _validate.at_least("train_hidden", size, 1)
-        several = bool(self.mixture) or len(self.train_hidden) > 1
+        if self.learner:
+            by_name.check(self.learner)
+        several = bool(self.mixture) or len(self._sizes) > 1
         if several and self.objective != "loss":
             raise ValueError(
                 f"a mixture of tasks or sizes lowers the loss, got objective {self.objective!r}"
             )
 
+    @property
+    def _sizes(self) -> tuple[int, ...]:
+        """Hidden nodes in the outer loop; a learner has its own size."""
+        own = (self.network.num_hidden,)
+        return own if self.learner else self.train_hidden or own
+
     def training(self) -> Lifetime | Mixture:
         """What the outer loop lowers: a lifetime, or a mixture of tasks and sizes."""
-        sizes = self.train_hidden or (self.network.num_hidden,)
-        tasks = (self.train_task, *self.mixture)
+        sizes, tasks = self._sizes, (self.train_task, *self.mixture)
         if len(sizes) * len(tasks) == 1:
             return self._training(self.train_task, sizes[0], self.objective)
         return Mixture(tuple(self._training(t, size, "loss") for t in tasks for size in sizes))
@@ -367,10 +381,24 @@ class TrainConfig(Generic[T]):
             return self.training()
         return self._training(self.select_task, self.network.num_hidden, "loss")
 
+    def search(self, lifetime: Lifetime | Mixture, devices: int | None = None) -> Any:
+        """The outer loop over a lifetime."""
+        outer = self.outer
+        if self.learner:  # which has none of the parts of networks that recipes freeze
+            frozen = tuple(p for p in outer.frozen if p.partition(".")[0] not in _NETWORK_PARTS)
+            outer = dataclasses.replace(outer, frozen=frozen)
+        return outer.build(lifetime, devices)
+
+    def _build(self, network: NetworkConfig, task: Task, seed: int) -> Any:
+        """Who lives a task."""
+        if self.learner:
+            return by_name.learner_of(self.learner, task)
+        return network.build(task.spec, seed=seed)
+
     def _training(self, task: Any, num_hidden: int, objective: str) -> Lifetime:
         network = dataclasses.replace(self.network, num_hidden=num_hidden)
         return Lifetime(
-            network.build(task.spec, seed=self.seed),
+            self._build(network, task, self.seed),
             task,
             objective=objective,
             tick_cost=self.tick_cost,
@@ -389,4 +417,4 @@ class TrainConfig(Generic[T]):
         network = dataclasses.replace(self.network, control=control)
         # Numbers of single synapses are for the graph that they were found on.
         own = 0 if network.sharing == "per_synapse" else 1_000_003
-        return Lifetime(network.build(task.spec, seed=self.seed + own), task)
+        return Lifetime(self._build(network, task, self.seed + own), task)

@@ -173,7 +173,7 @@ def _check(config: TrainConfig) -> None:
     life = config.training()
     if isinstance(life, Lifetime):
         life = dataclasses.replace(life, objective="loss")  # whose metrics tell what there is
-    problem = config.outer.build(life, _num_devices(config.outer.devices)).problem
+    problem = config.search(life, _devices_of(config)).problem
     problem.center()
     key = jax.eval_shape(lambda: jax.random.key(0))
     _, metrics = jax.eval_shape(life, problem.theta, key)
@@ -184,7 +184,7 @@ def _check(config: TrainConfig) -> None:
             f"the outer loop lowers its objective, and {config.objective} is better the higher it "
             "is: take a loss"
         )
-    config.outer.build(config.training())  # an outer loop may refuse an objective
+    config.search(config.training())  # an outer loop may refuse an objective
     # What is found on one task must fit the networks that it is chosen and reported on.
     select = config.selection()
     for name, other in (("select_task", select), ("task", config.lifetime())):
@@ -273,7 +273,7 @@ def _complete(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, An
 def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
     """The outer loop, from the last checkpoint on: (outer loop, its last state)."""
     keys = _Keys(config.seed)
-    outer = config.outer.build(config.training(), _num_devices(config.outer.devices))
+    outer = config.search(config.training(), _devices_of(config))
     template = jax.eval_shape(outer.init, keys.birth())
     if run.checkpoints():
         done, state, _ = run.load_checkpoint(template)
@@ -340,6 +340,12 @@ def _num_devices(asked: int | None) -> int:
     return len(jax.devices()) if asked is None else asked
 
 
+def _devices_of(config: TrainConfig) -> int:
+    """Devices of a run; a CPU's for networks alone (see `loopymeta.baselines.baselines`)."""
+    alone = config.learner and jax.default_backend() == "cpu"
+    return 1 if alone else _num_devices(config.outer.devices)
+
+
 def _choose(
     config: TrainConfig, outer: Any, state: Any, reporter: Reporter
 ) -> tuple[Theta, dict[str, Any]]:
@@ -359,7 +365,7 @@ def _choose(
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
     lifetime = config.selection()
-    losses, _ = live_on(lifetime, thetas, keys)
+    losses, _ = live_on(lifetime, thetas, keys, _devices_of(config) if config.learner else None)
     mean = losses.mean(1)
     place = int(jnp.argmin(finite_worst(jnp.asarray(mean))))
     names = _candidate_names(len(state.elites.coordinates))
@@ -421,10 +427,12 @@ def summary(metrics: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
     return shown
 
 
-def figures_of(lifetime: Lifetime, theta: Theta, keys: Array) -> dict[str, dict[str, Any]]:
+def figures_of(
+    lifetime: Lifetime, theta: Theta, keys: Array, devices: int | None = None
+) -> dict[str, dict[str, Any]]:
     """The figures of one learner over the lifetimes of ``keys``."""
     one = jax.tree.map(lambda x: jnp.asarray(x)[None], theta)
-    _, metrics = live_on(lifetime, one, keys)
+    _, metrics = live_on(lifetime, one, keys, devices)
     return summary({name: values[0] for name, values in metrics.items()})
 
 
@@ -445,14 +453,15 @@ def _report(
     """The final figures, learner by learner; what a stopped run had reported already is kept."""
     keys = _Keys(config.seed).report(config.report)
     reporter.stage(f"reporting on {config.report} fresh lifetimes")
+    devices = _devices_of(config) if config.learner else None
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
-        "learned": lambda: figures_of(config.lifetime(), theta, keys)
+        "learned": lambda: figures_of(config.lifetime(), theta, keys, devices)
     }
     if config.controls:
         some = keys[: config.report_controls]
-        for control in CONTROLS:
+        for control in () if config.learner else CONTROLS:  # which are of networks
             jobs[control] = functools.partial(_control_figures, config, control, theta, some)
-        jobs["untrained"] = lambda: figures_of(config.lifetime(), start, some)
+        jobs["untrained"] = lambda: figures_of(config.lifetime(), start, some, devices)
     if config.baselines:
         for name, job in baselines(config.task).items():
             jobs[name] = lambda job=job: summary(job(keys))
@@ -506,7 +515,13 @@ def write_rule(run: Run, config: TrainConfig, theta: Theta, chosen: Mapping[str,
     """rule.json: the networks' configuration, the meta-parameters found and how they were chosen.
 
     The formula and the edge classes of the networks are written beside, for who reads the file.
+    Where a learner lived instead of networks, its text stands for all of that.
     """
+    if config.learner:
+        head = {"format": RULE_FORMAT, "version": RULE_VERSION, "task": task_name(config.task)}
+        own = {"chosen": chosen, "learner": config.learner}
+        run.write_json("rule.json", head | own | {"theta": parameters.theta_to_json(theta)})
+        return
     network = config.network.build(config.task.spec).network
     run.write_json(
         "rule.json",
@@ -530,6 +545,39 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
       RunError: there is no such file, or it is no rule file.
       ValueError: theta does not fit the rules, or is not finite.
     """
+    path, data = _read_rule_file(path)
+    if "learner" in data:
+        raise runs.RunError(f"{path} is of a learner ({data['learner']}), not of a rule")
+    for name in ("network", "theta"):
+        if name not in data:
+            raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
+    network = runs.from_dict(data["network"], config_types(), "network", NetworkConfig)
+    return network, _theta_in(path, data)
+
+
+def read_learner(path: str | os.PathLike[str]) -> tuple[str, Theta]:
+    """The text and theta of a learner that was meta-learned, from its rule file or run folder.
+
+    ``learners.by_name.learner_of`` makes the learner of the text.
+
+    Raises:
+      RunError: there is no such file, or it is none of a learner.
+    """
+    path, data = _read_rule_file(path)
+    for name in ("learner", "theta"):
+        if name not in data:
+            raise runs.RunError(f"{path} is no file of a learner: it lacks {name!r}")
+    return str(data["learner"]), _theta_in(path, data)
+
+
+def _theta_in(path: Path, data: Mapping[str, Any]) -> Theta:
+    try:
+        return parameters.theta_from_json(data["theta"])
+    except (TypeError, ValueError) as error:
+        raise runs.RunError(f"{path}: theta is no table of numbers: {error}") from None
+
+
+def _read_rule_file(path: str | os.PathLike[str]) -> tuple[Path, Mapping[str, Any]]:
     path = Path(path)
     if path.is_dir():
         path = path / "rule.json"
@@ -541,14 +589,7 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
             f"{path} is a rule file of version {data.get('version')!r}; this loopymeta reads "
             f"version {RULE_VERSION}"
         )
-    for name in ("network", "theta"):
-        if name not in data:
-            raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
-    network = runs.from_dict(data["network"], config_types(), "network", NetworkConfig)
-    try:
-        return network, parameters.theta_from_json(data["theta"])
-    except (TypeError, ValueError) as error:
-        raise runs.RunError(f"{path}: theta is no table of numbers: {error}") from None
+    return path, data
 
 
 def evaluate_rule(

@@ -1,0 +1,240 @@
+"""Recorders of inner quantities, thin records, their figures, and text by sampling."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from loopymeta.interventions import Perturb
+from loopymeta.learners import HierarchicalLSTM, OnlineNGram, OnlineRNN, Recorded, recording
+from loopymeta.learners.generation import sample_text
+from loopymeta.learners.learner_plots import likeness, plot_changes, plot_record
+from loopymeta.lifetime import Lifetime
+from loopymeta.network import Teaching
+from loopymeta.plots import save
+from loopymeta.tasks import Caesar, Memorize
+
+TASK = Memorize(length=3, alphabet=4, presentations=4)
+ALL = recording.together(
+    recording.cell_state, recording.biases, recording.weight_norms, recording.gates
+)
+
+
+def rnn(**choices):
+    return OnlineRNN(4, 4, **({"width": 3, "window": 2, "lifespan": 12.0} | choices))
+
+
+# --- recorders -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("cell", "names"),
+    [
+        ("lstm", ["input gate", "forget gate", "candidate", "output gate"]),
+        ("gru", ["reset gate", "update gate", "candidate"]),
+        ("elman", ["unit"]),
+    ],
+)
+def test_gates_are_those_of_the_cells(cell, names):
+    """From gates alone a cell's output is what flax says."""
+    learner = rnn(cell=cell, width=(3, 2))
+    weight = learner.init_weight(jax.random.key(0))
+    activity = jax.tree.map(
+        lambda x: jax.random.normal(jax.random.key(1), x.shape), learner.silence()
+    )
+    stimulus = jnp.array([1.0, -1.0, 0.5, 0.0])
+    _, expected = learner._advance(weight, activity, stimulus)
+    values, below = recording._gates(weight["cells"][0], activity[0], stimulus)
+    _, output = recording._gates(weight["cells"][1], activity[1], below)
+    np.testing.assert_allclose(output, expected, atol=1e-6)
+    assert values.shape == (len(names), 3)
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    found = jax.eval_shape(recording.gates, state, None)
+    assert sorted(found) == sorted(f"layer {k} {name}" for k in (0, 1) for name in names)
+    assert found[f"layer 1 {names[0]}"].shape == (2,)
+
+
+def test_the_forget_bias_of_an_lstm_is_recorded_as_such():
+    state = rnn().init(jax.random.key(0))
+    found = recording.biases(state, jnp.zeros(4))
+    np.testing.assert_array_equal(found["forget gate bias"], jnp.ones(3))
+    np.testing.assert_array_equal(found["input gate bias"], jnp.zeros(3))
+    assert found["readout bias"].shape == (4,)
+    kernel = state.weight["cells"][0]["dense_h"]["kernel"]
+    norms = recording.weight_norms(state, jnp.zeros(4))
+    np.testing.assert_allclose(norms["recurrent weights"], np.sqrt((kernel**2).sum()), rtol=1e-6)
+
+
+def test_levels_have_their_own_names_and_strangers_are_refused():
+    learner = HierarchicalLSTM(4, 4, widths=(3, 2))
+    state = jax.eval_shape(learner.init, jax.random.key(0))
+    found = jax.eval_shape(ALL, state, None)
+    assert found["level 0 cells"].shape == (3,) and found["level 1 cells"].shape == (2,)
+    assert found["level 1 readout bias"].shape == (3,)
+    with pytest.raises(TypeError, match="tuple"):
+        recording.cell_state((), jnp.zeros(4))
+
+
+def test_a_thin_record_is_every_nth_of_a_full_one():
+    learner = rnn(cell="elman", optimizer="sgd")
+    record = recording.together(recording.cell_state, lambda s, p: {"said": p})
+    key, theta = jax.random.key(0), learner.init_theta()
+    loss, full = jax.jit(Lifetime(learner, TASK, record=record))(theta, key)
+    thin_loss, thin = jax.jit(Recorded(learner, TASK, record=record, every=5))(theta, key)
+    np.testing.assert_allclose(thin_loss, loss, rtol=1e-6)  # the rest of 2 was lived, too
+    assert thin["record"]["symbol"].tolist() == [5, 10]
+    for name in ("cells", "said"):
+        np.testing.assert_allclose(thin["record"][name], full["record"][name][4::5], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_records_go_through_interventions_and_errors_are_means():
+    class Damaged(Memorize):
+        interventions = (Perturb(at=7, sigma=0.5),)
+
+    task, learner = Damaged(3, 4, 4), rnn(cell="elman", optimizer="sgd")
+    life = Recorded(learner, task, record=recording.weight_norms, every=3)
+    _, metrics = jax.jit(life)(life.init_theta(), jax.random.key(0))
+    assert metrics["record"]["symbol"].tolist() == [3, 6, 10]
+    full = Lifetime(learner, task, record=lambda s, p: p)
+    state, episode = full.start(life.init_theta(), jax.random.key(0))
+    _, outcome, _ = full.through(life.init_theta(), state, episode, jax.random.key(0))
+    expected = [outcome.loss[a:b].mean() for a, b in ((0, 3), (3, 6), (7, 10))]
+    np.testing.assert_allclose(metrics["record"]["error"], expected, rtol=1e-5)
+
+
+def test_bad_records_are_refused():
+    with pytest.raises(ValueError, match="record"):
+        Recorded(rnn(), TASK)
+    with pytest.raises(ValueError, match="every"):
+        Recorded(rnn(), TASK, record=ALL, every=0)
+    with pytest.raises(ValueError, match="segment"):
+        Recorded(rnn(), TASK, record=ALL, segment=2)
+
+
+# --- figures -------------------------------------------------------------------------------------
+
+
+def test_a_panel_a_quantity(tmp_path):
+    random = np.random.default_rng(0)
+    record = {
+        "symbol": np.arange(5) * 10,
+        "norm": np.arange(5.0),
+        "cells": random.normal(size=(5, 7)),
+    }
+    figure = plot_record(record, "A record")
+    norm, cells = figure.axes
+    np.testing.assert_allclose(norm.lines[0].get_xydata()[:, 0], record["symbol"])
+    np.testing.assert_allclose(cells.lines[0].get_xydata()[:, 1], record["cells"].mean(1))
+    assert len(cells.collections) == 2
+    save(figure, tmp_path / "record.png")
+    with pytest.raises(ValueError, match="nothing"):
+        plot_record({"symbol": np.arange(3)})
+    with pytest.raises(ValueError, match=r"\[R\] or \[R, U\]"):
+        plot_record({"a": np.arange(3), "b": np.arange(4)})
+
+
+def test_changes_of_a_slow_level_are_alike_for_longer(tmp_path):
+    random = np.random.default_rng(0)
+    fast = random.normal(size=(400, 6))
+    slow = np.cumsum(random.normal(size=(400, 4)), axis=0) / 10
+    assert likeness(slow, 10)[10] > 0.5 > abs(likeness(fast, 10)[10])
+    text = "ab c\n" * 80
+    figure = plot_changes([fast, slow], text, surprise=np.ones(400), shown=30)
+    save(figure, tmp_path / "changes.png")
+    for cells, named in (([fast[:-1]], "cells"), ([], "cells")):
+        with pytest.raises(ValueError, match=named):
+            plot_changes(cells, text)
+    with pytest.raises(ValueError, match="lags"):
+        plot_changes([fast[:20]], text[:20])
+
+
+# --- text ----------------------------------------------------------------------------------------
+
+
+def counted(text, order=3):
+    """Counts that have read a text, and its alphabet."""
+    alphabet = tuple(sorted(set(text)))
+    learner = OnlineNGram(len(alphabet), len(alphabet), order=order)
+    theta, hot = learner.init_theta(), jnp.eye(len(alphabet))
+    places = jnp.asarray([alphabet.index(c) for c in text])
+
+    def step(state, pair):
+        return learner.step(theta, state, hot[pair[0]], Teaching(hot[pair[1]], 1.0, 0.0, 1.0))[
+            0
+        ], ()
+
+    birth = learner.init(jax.random.key(0))
+    return learner, theta, jax.lax.scan(step, birth, (places[:-1], places[1:]))[0], alphabet
+
+
+def test_sampling_goes_on_with_what_was_read():
+    learner, theta, state, alphabet = counted("abcd" * 10)
+    text = sample_text(learner, theta, state, "ab", 7, 0.0, jax.random.key(0), alphabet)
+    assert text == "cdabcda"
+    assert sample_text(learner, theta, state, "", 0, 0.0, jax.random.key(0), alphabet) == ""
+    assert len(sample_text(learner, theta, state, "", 3, 1.0, jax.random.key(0), alphabet)) == 3
+
+
+def test_temperature_sharpens_what_is_drawn():
+    """After a comes b in three cases of four; p ~ p^(1 / temperature), within 5 standard errors."""
+    learner, theta, state, alphabet = counted("abababac" * 50, order=2)
+    logits = learner.step(theta, state, jnp.eye(3)[0], Teaching(jnp.zeros(3), 0.0, 0.0, 0.0))[1]
+    for temperature in (0.5, 1.0, 2.0):
+        text = sample_text(
+            learner, theta, state, "b", 800, temperature, jax.random.key(1), alphabet
+        )
+        after = [b for a, b in zip(text, text[1:], strict=False) if a == "a"]
+        expected = float(jax.nn.softmax(logits / temperature)[1])
+        error = (expected * (1 - expected) / len(after)) ** 0.5
+        assert abs(after.count("b") / len(after) - expected) < 5 * error
+
+
+@pytest.mark.slow
+def test_a_network_speaks_without_learning():
+    task = Caesar(symbols=20)
+    learner = OnlineRNN.for_spec(task.spec, width=4, window=2, cell="elman")
+    theta = learner.init_theta()
+    state = learner.init(jax.random.key(0))
+    # Had it learned from what it said, a window would have been full by the third character.
+    keys, symbols = jax.random.key(1), task.spec.symbols
+    text = sample_text(learner, theta, state, "abc", 9, 0.0, keys, symbols)
+    activity = state.activity
+    expected = "abc"
+    for place in range(3 + 9 - 1):
+        stimulus = jnp.eye(26)[symbols.index(expected[place])]
+        activity, logits = learner.predict(state.weight, activity, stimulus)
+        if place >= 2:
+            expected += symbols[int(logits.argmax())]
+    assert text == expected[3:]
+
+
+def test_what_cannot_be_spoken_is_refused():
+    learner, theta, state, alphabet = counted("abcd" * 3)
+    sample = lambda **c: sample_text(  # noqa: E731
+        **(
+            {
+                "learner": learner,
+                "theta": theta,
+                "state": state,
+                "prefix": "a",
+                "length": 3,
+                "temperature": 1.0,
+                "key": jax.random.key(0),
+                "alphabet": alphabet,
+            }
+            | c
+        )
+    )
+    for choices, named in (
+        ({"prefix": "ax"}, "not in the alphabet"),
+        ({"alphabet": ("a", "bc")}, "single characters"),
+        ({"alphabet": ("a", "a")}, "single characters"),
+        ({"alphabet": ("a", "b", "c")}, "predicts 4 symbols"),
+        ({"length": -1}, "length"),
+        ({"temperature": -1.0}, "temperature"),
+    ):
+        with pytest.raises(ValueError, match=named):
+            sample(**choices)
