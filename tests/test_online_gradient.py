@@ -1,0 +1,345 @@
+"""Online-gradient learners: each method against backpropagation through time, where it is exact."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from conftest import some_fast
+
+from loopymeta.learners import OnlineGradient
+from loopymeta.learners.online_gradient import METHODS
+from loopymeta.lifetime import Learner, Lifetime, symbol_loss
+from loopymeta.network import Teaching
+from loopymeta.tasks import Henon, Memorize
+from loopymeta.testing import check_learner
+
+I, O, N, T = 3, 2, 5, 12
+BOTH = pytest.mark.parametrize("cell", ["tanh", "gru"])
+
+
+def small(**choices):
+    return OnlineGradient(I, O, **({"width": N, "loss": "squared_error"} | choices))
+
+
+def born(learner, seed=0, recurrent=None):
+    """A newborn in the present precision, with biases, and recurrent weights of a given form."""
+    state = learner.init(jax.random.key(seed))
+    state = jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(float)), state)
+    cell = state.weight["cells"][0]
+    bias = cell["dense_i"]["bias"]
+    cell["dense_i"]["bias"] = 0.3 * jax.random.normal(jax.random.key(seed + 1), bias.shape)
+    kernel = cell["dense_h"]["kernel"]
+    if recurrent == "diagonal":
+        gates = kernel.shape[1] // N
+        kernel = kernel * jnp.tile(jnp.eye(N), (1, gates)) + 0.4 * jnp.tile(jnp.eye(N), (1, gates))
+    elif recurrent == "none":
+        kernel = jnp.zeros_like(kernel)
+    else:  # of a size that remembers
+        kernel = 1.3 * kernel
+    cell["dense_h"]["kernel"] = kernel
+    return state
+
+
+def stream(seed=5, symbols=T):
+    """Stimuli [T, I] and targets [T, O]."""
+    keys = jax.random.split(jax.random.key(seed))
+    return jax.random.normal(keys[0], (symbols, I)), jax.random.normal(keys[1], (symbols, O))
+
+
+@functools.cache
+def carried(learner, wide):
+    """(state, stimuli, targets, key) -> gradients, symbol by symbol, at fixed weights."""
+
+    def run(state, stimuli, targets, key):
+        def one(state, now):
+            stimulus, target, key = now
+            state, _, gradient = learner.look(state, stimulus, target, key)
+            return state, gradient
+
+        keys = jax.random.split(key, len(stimuli))
+        return jax.lax.scan(one, state, (stimuli, targets, keys))[1]
+
+    return jax.jit(run)
+
+
+def forwards(learner, state, symbols=T):
+    """The sum of the learner's gradients over the first symbols."""
+    each = carried(learner, jax.config.jax_enable_x64)(state, *stream(), jax.random.key(3))
+    return jax.tree.map(lambda x: x[:symbols].sum(0), each)
+
+
+@functools.cache
+def total(learner, wide):
+    """The gradient of the losses of a stream, by backpropagation through all of it."""
+
+    def losses(weight, activity, stimuli, targets, counts):
+        def one(activity, stimulus):
+            activity = learner.advance(weight, activity, stimulus)[0]
+            return activity, activity @ weight["readout"]["kernel"] + weight["readout"]["bias"]
+
+        _, said = jax.lax.scan(one, activity, stimuli)
+        return (symbol_loss(said.T, targets.T, learner.loss)[0] * counts).sum()
+
+    return jax.jit(jax.grad(losses))
+
+
+def backwards(learner, state, symbols=T):
+    counts = (jnp.arange(T) < symbols).astype(float)
+    gradient_of = total(learner, jax.config.jax_enable_x64)
+    return gradient_of(state.weight, state.activity, *stream(), counts)
+
+
+def off_by(found, exact):
+    """The largest difference, leaf by leaf, over the largest number of the exact leaf."""
+    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(exact), strict=True)
+    return max(float(jnp.abs(a - b).max() / jnp.abs(b).max()) for a, b in pairs)
+
+
+def flat(tree):
+    return np.concatenate([np.ravel(x) for x in jax.tree.leaves(tree)])
+
+
+# --- the methods ---------------------------------------------------------------------------------
+
+
+@BOTH
+def test_the_cells_are_those_of_flax(cell):
+    learner = small(cell=cell)
+    state = born(learner)
+    activity = carried = jnp.linspace(-1, 1, N)
+    for stimulus in stream()[0][:2]:
+        activity, _, _ = learner.advance(state.weight, activity, stimulus)
+        (carried,), _ = learner._network._advance(state.weight, [carried], stimulus)
+        np.testing.assert_allclose(activity, carried, atol=1e-6)
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "loss", ["squared_error", pytest.param("cross_entropy", marks=pytest.mark.slow)]
+)
+def test_rtrl_is_backpropagation_through_time(x64, cell, loss):
+    learner = small(cell=cell, method="rtrl", loss=loss)
+    state = born(learner)
+    for symbols in (1, 2, 5, T):
+        exact = backwards(learner, state, symbols)
+        assert off_by(forwards(learner, state, symbols), exact) < 1e-10
+    assert off_by(forwards(learner, state, 5), exact) > 0.01
+
+
+@pytest.mark.parametrize("method", ["rtrl", "snap1", "rflo"])
+def test_a_leak_is_a_part_of_the_gradient(x64, method):
+    """What a leak keeps passes no weight: without recurrent weights all of them are exact."""
+    learner = small(method=method, leak=0.3)
+    state = born(learner, recurrent="none")
+    assert off_by(forwards(learner, state), backwards(learner, state)) < 1e-10
+
+
+@BOTH
+@pytest.mark.parametrize("method", ["snap1", "eprop"])
+def test_snap1_is_exact_for_diagonal_recurrence(x64, cell, method):
+    """And so is e-prop, where the error comes back along the readout's weights."""
+    learner = small(cell=cell, method=method, feedback="symmetric")
+    state = born(learner, recurrent="diagonal")
+    assert off_by(forwards(learner, state), backwards(learner, state)) < 1e-10
+    state = born(learner)
+    assert off_by(forwards(learner, state), backwards(learner, state)) > 0.01
+
+
+@BOTH
+def test_rflo_is_exact_without_recurrence_but_not_for_diagonal_recurrence(x64, cell):
+    """It leaves out the weight of a unit onto itself, too; what the update gate keeps it knows."""
+    learner = small(cell=cell, method="rflo")
+    state = born(learner, recurrent="none")
+    assert off_by(forwards(learner, state), backwards(learner, state)) < 1e-10
+    state = born(learner, recurrent="diagonal")
+    assert off_by(forwards(learner, state), backwards(learner, state)) > 0.01
+
+
+@BOTH
+def test_uoro_is_right_on_average(cell):
+    """The mean of many draws lies about the exact gradient as far as their spread lets it."""
+    draws, symbols = 4000, 4
+    learner, exact_one = (small(cell=cell, method=m) for m in ("uoro", "rtrl"))
+    # The influence, not the newborn's gradient, is what is random: one state for both.
+    state, reference = born(learner), born(exact_one)
+    stimuli, targets = (x[:symbols] for x in stream())
+    exact = carried(exact_one, False)(reference, stimuli, targets, jax.random.key(0))
+    exact = flat(jax.tree.map(lambda x: x[-1], exact["cells"]))
+
+    @jax.jit
+    @jax.vmap
+    def draw(key):
+        gradient = carried(learner, False)(state, stimuli, targets, key)
+        return jax.flatten_util.ravel_pytree(jax.tree.map(lambda x: x[-1], gradient["cells"]))[0]
+
+    found = np.asarray(draw(jax.random.split(jax.random.key(1), draws)))
+    error = found.std(0) / draws**0.5
+    z = (found.mean(0) - exact) / np.maximum(error, 1e-6)
+    assert np.abs(z).max() < 5
+    assert 0.6 < np.sqrt((z**2).mean()) < 1.5  # the errors are those that the spread foretells
+    # The check would see a fifth of the gradient.
+    assert np.abs(0.2 * exact / np.maximum(error, 1e-6)).max() > 5
+
+
+def test_direct_feedback_alignment_by_hand():
+    learner = small(method="dfa")
+    state = born(learner)
+    stimuli, targets = stream()
+    before = jnp.linspace(-0.5, 0.5, N)
+    state = state._replace(activity=before)
+    gradient = learner.gradient(state, stimuli[0], targets[0])
+    cell, readout = state.weight["cells"][0], state.weight["readout"]
+    drive = stimuli[0] @ cell["dense_i"]["kernel"] + cell["dense_i"]["bias"]
+    hidden = np.tanh(drive + before @ cell["dense_h"]["kernel"])
+    error = 2 * (hidden @ readout["kernel"] + readout["bias"] - targets[0])
+    at_units = (state.feedback @ error) * (1 - hidden**2)
+    for found, expected in (
+        (gradient["readout"]["kernel"], np.outer(hidden, error)),
+        (gradient["readout"]["bias"], error),
+        (gradient["cells"][0]["dense_i"]["kernel"], np.outer(stimuli[0], at_units)),
+        (gradient["cells"][0]["dense_i"]["bias"], at_units),
+        (gradient["cells"][0]["dense_h"]["kernel"], np.outer(before, at_units)),
+    ):
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_random_feedback_replaces_the_readout_on_the_way_back():
+    """Random feedback of the readout's own weights is symmetric feedback."""
+    random, symmetric = (small(method="snap1", feedback=f) for f in ("random", "symmetric"))
+    state = born(random)
+    same = state._replace(feedback=state.weight["readout"]["kernel"])
+    plain = state._replace(feedback=())
+    assert off_by(forwards(random, same), forwards(symmetric, plain)) < 1e-5
+    assert off_by(forwards(random, state), forwards(symmetric, plain)) > 0.1
+
+
+def test_methods_have_their_own_feedback():
+    random = {name for name in METHODS if not isinstance(born(small(method=name)).feedback, tuple)}
+    assert random == {"eprop", "dfa"}
+
+
+def test_without_a_leak_rflo_keeps_what_dfa_keeps():
+    state = born(small(method="rflo"))
+    found = [forwards(small(method=m, feedback="symmetric"), state) for m in ("rflo", "dfa")]
+    assert off_by(*found) == 0
+
+
+# --- the contract --------------------------------------------------------------------------------
+
+
+PAIRS = [f"{method}, {cell}" for method in METHODS for cell in ("tanh", "gru")]
+
+
+@pytest.mark.parametrize("pair", some_fast(PAIRS, ("snap1, tanh",)))
+def test_they_conform(pair):
+    method, cell = pair.split(", ")
+    tasks = {"tanh": Memorize(length=4, alphabet=4, presentations=3), "gru": Henon(symbols=20)}
+    task = tasks[cell]
+    learner = OnlineGradient.for_spec(task.spec, method=method, cell=cell, width=6)
+    assert isinstance(learner, Learner)
+    check_learner(learner, task)
+
+
+@pytest.mark.parametrize(
+    ("choices", "error", "named"),
+    [
+        ({"cell": "lstm"}, ValueError, "cell"),
+        ({"method": "snap"}, ValueError, "Did you mean 'snap1'"),
+        ({"feedback": "symetric"}, ValueError, "Did you mean 'symmetric'"),
+        ({"leak": 0.0}, ValueError, "leak"),
+        ({"leak": 1.5}, ValueError, "leak"),
+        ({"leak": 0.5, "cell": "gru"}, ValueError, "update gate"),
+        ({"width": 0}, ValueError, "width"),
+        ({"optimizer": "adm"}, ValueError, "Did you mean 'adam'"),
+        ({"learning_rate": -1.0}, ValueError, "learning_rate"),
+    ],
+)
+def test_bad_arguments_are_refused_by_name(choices, error, named):
+    with pytest.raises(error, match=named):
+        small(**choices)
+
+
+def test_uoro_asks_for_a_key():
+    learner = small(method="uoro")
+    with pytest.raises(ValueError, match="needs a key"):
+        learner.gradient(born(learner), jnp.ones(I), jnp.ones(O))
+
+
+PLAIN = small(method="snap1", optimizer="sgd", learning_rate=0.1, horizon=0.5, lifespan=10.0)
+STEP = jax.jit(PLAIN.step)
+
+
+def live(lessons):
+    """The states of `PLAIN` over (taught, plastic) lessons, first the newborn."""
+    stimuli, targets = stream()
+    states = [born(PLAIN)]
+    for k, (taught, plastic, *given) in enumerate(lessons):
+        target = given[0] if given else targets[k]
+        teaching = Teaching(target, jnp.asarray(taught), 0.0, jnp.asarray(plastic))
+        states.append(STEP(PLAIN.init_theta(), states[-1], stimuli[k], teaching)[0])
+    return states
+
+
+def test_a_symbol_is_one_step_along_its_gradient():
+    states = live([(1.0, 1.0)] * 4)
+    stimuli, targets = stream()
+    gradient = PLAIN.gradient(states[3], stimuli[3], targets[3])
+    moved = jax.tree.map(lambda a, b: a - b, states[4].weight, states[3].weight)
+    rate = 0.1 / (1 + 4 / 5)
+    for change, slope in zip(jax.tree.leaves(moved), jax.tree.leaves(gradient), strict=True):
+        np.testing.assert_allclose(change, -rate * slope, atol=1e-6)
+        assert float(jnp.abs(slope).max()) > 1e-3
+
+
+def test_untaught_symbols_are_lived_through():
+    """No weight changes, no target is looked at, and the influence goes on."""
+    finals = [live([(1.0, 1.0), (0.0, 1.0, jnp.full(O, x)), (1.0, 1.0)]) for x in (7.0, jnp.nan)]
+    (one, other) = (states[-1].weight for states in finals)
+    np.testing.assert_array_equal(flat(one), flat(other))
+    states = finals[0]
+    np.testing.assert_array_equal(flat(states[2].weight), flat(states[1].weight))
+    assert np.abs(flat(states[2].influence) - flat(states[1].influence)).max() > 0.01
+
+
+def test_frozen_symbols_are_not_learned_from_even_later():
+    states = live([(1.0, 1.0)] * 2 + [(1.0, 0.0)] * 2)
+    np.testing.assert_array_equal(flat(states[4].weight), flat(states[2].weight))
+    assert np.abs(states[4].activity - states[2].activity).max() > 0.01
+    assert not flat(states[4].influence).any() and flat(states[2].influence).any()
+
+
+def test_damage_lasts_while_it_learns():
+    learner = PLAIN
+    state = learner.remove(live([(1.0, 1.0)])[-1], jax.random.key(0), 0.5, 0.2)
+    stimuli, targets = stream()
+    # Optimised once more: the state has a mask now.
+    after = jax.jit(learner.step)(
+        learner.init_theta(), state, stimuli[1], Teaching(targets[1], 1.0, 0.0, 1.0)
+    )[0]
+    gone = flat(state.kept) == 0
+    assert 0.4 < gone.mean() < 0.8
+    assert not flat(after.weight)[gone].any() and flat(after.weight)[~gone].any()
+    assert np.abs(flat(after.weight) - flat(state.weight)).max() > 1e-3
+    assert learner.restore(after).kept == ()
+    noisy = learner.perturb(after, jax.random.key(1), 0.1)
+    assert np.abs(flat(noisy.weight) - flat(after.weight)).max() > 1e-3
+
+
+# --- learning ------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("pair", PAIRS)
+def test_every_method_learns_henon(pair):
+    """Well below what the present value alone tells: the best line through it leaves .9 of it."""
+    method, cell = pair.split(", ")
+    task = Henon(symbols=4000)
+    learner = OnlineGradient.for_spec(
+        task.spec, method=method, cell=cell, width=24, learning_rate=0.003, horizon=1.0
+    )
+    _, metrics = jax.jit(Lifetime(learner, task))(learner.init_theta(), jax.random.key(1))
+    assert float(metrics["nmse_curve"][-1]) < 0.6
