@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.learners.parallel import STREAMS, all_streams, any_stream, mean_of_streams
 from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
@@ -259,6 +260,8 @@ class OnlineGradient:
     """Decay of the mean squared gradient (adam, rmsprop, adadelta)."""
     clip: float = 0.0
     """Largest norm of a gradient; a longer one is shortened to it. 0: none is."""
+    parallel: bool = False
+    """Whether it lives in parallel streams; set by `loopymeta.learners.Parallel`."""
 
     def __post_init__(self) -> None:
         _validate.choice("cell", self.cell, CELLS)
@@ -374,10 +377,8 @@ class OnlineGradient:
         """
         return self.look(state, stimulus, target, key)[2]
 
-    def descend(
-        self, theta: Theta, state: OnlineGradientState, gradient: Tree
-    ) -> OnlineGradientState:
-        """One step of the optimiser along a gradient."""
+    def _descend(self, theta: Theta, state: OnlineGradientState, gradient: Tree) -> tuple[Any, Any]:
+        """One step of the optimiser along a gradient: (weight, optimizer)."""
         gone = not isinstance(state.kept, tuple)
         if gone:  # of what is not there the optimiser hears nothing
             gradient = jax.tree.map(jnp.multiply, gradient, state.kept)
@@ -387,21 +388,19 @@ class OnlineGradient:
         weight = jax.tree.map(lambda w, d: w + rate * d, state.weight, direction)
         if gone:
             weight = jax.tree.map(jnp.multiply, weight, state.kept)
-        return state._replace(weight=weight, optimizer=optimizer)
+        return weight, optimizer
 
     # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
 
-    def perturb(self, state: OnlineGradientState, key: Array, sigma: float) -> OnlineGradientState:
+    def perturb(self, state: Any, key: Array, sigma: float) -> Any:
         """Every weight and bias times 1 + sigma * normal."""
         return self._network.perturb(state, key, sigma)
 
-    def remove(
-        self, state: OnlineGradientState, key: Array, edges: float, nodes: float
-    ) -> OnlineGradientState:
+    def remove(self, state: Any, key: Array, edges: float, nodes: float) -> Any:
         """Takes random fractions of the kernels' weights, and of the units, out."""
         return self._network.remove(state, key, edges, nodes)
 
-    def restore(self, state: OnlineGradientState) -> OnlineGradientState:
+    def restore(self, state: Any) -> Any:
         """Puts everything back, with weights of zero."""
         return self._network.restore(state)
 
@@ -436,18 +435,20 @@ class OnlineGradient:
     ) -> tuple[OnlineGradientState, Array, Array]:
         """One symbol: (state, prediction [O], 1 tick)."""
         taught = jnp.asarray(teaching.taught) > 0
-        plastic = jnp.asarray(teaching.plastic) > 0
+        plastic = all_streams(jnp.asarray(teaching.plastic) > 0, self.parallel)
         # What is not taught is not looked at: it may be anything, nan too.
         target = jnp.where(taught, teaching.target, 0.0)
+        if self.parallel and key is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(STREAMS))
         state, prediction, gradient = self.look(state, stimulus, target, key)
-        state = state._replace(
-            influence=jax.tree.map(lambda x: jnp.where(plastic, x, 0.0), state.influence),
-            age=state.age + 1,
+        influence = jax.tree.map(lambda x: jnp.where(plastic, x, 0.0), state.influence)
+        state = state._replace(influence=influence, age=state.age + 1)
+        gradient = jax.tree.map(lambda x: jnp.where(taught, x, 0.0), gradient)
+        gradient = mean_of_streams(gradient, self.parallel)
+        weight, optimizer = jax.lax.cond(
+            any_stream(taught, self.parallel) & plastic,
+            lambda: self._descend(theta, state, gradient),
+            lambda: (state.weight, state.optimizer),
         )
-        state = jax.lax.cond(
-            taught & plastic,
-            lambda s: self.descend(theta, s, gradient),
-            lambda s: s,
-            state,
-        )
+        state = state._replace(weight=weight, optimizer=optimizer)
         return state, prediction, jnp.ones(())
