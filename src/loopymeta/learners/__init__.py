@@ -2,6 +2,7 @@
 
 from loopymeta.learners.counts import CountState, OnlineNGram
 from loopymeta.learners.online_gradient import OnlineGradient, OnlineGradientState
+from loopymeta.learners.parallel import Parallel
 from loopymeta.learners.recurrent import LEARNING_RATES, OnlineRNN, RNNState, Window
 from loopymeta.learners.reservoir import decaying_delta, reservoir
 
@@ -12,6 +13,7 @@ __all__ = [
     "OnlineGradientState",
     "OnlineNGram",
     "OnlineRNN",
+    "Parallel",
     "RNNState",
     "Window",
     "decaying_delta",

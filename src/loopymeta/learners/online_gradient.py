@@ -409,7 +409,7 @@ class OnlineGradient:
     def init(self, key: Array, theta: Theta | None = None) -> OnlineGradientState:
         """A newborn: fresh weights, silent. ``theta`` is not looked at."""
         key_weight, key_feedback = jax.random.split(key)
-        weight, activity = self._network._init_weight(key_weight), jnp.zeros(self.width)
+        weight, activity = self._network.init_weight(key_weight), jnp.zeros(self.width)
         _, immediate, _ = self.advance(weight, activity, jnp.zeros(self.num_inputs))
         feedback: Any = ()
         if (self.feedback or self._method.feedback) == "random":

@@ -1,8 +1,8 @@
 """Recurrent networks trained by gradients, symbol by symbol: the rivals of plastic networks.
 
 An LSTM, a GRU or an Elman network lives the same lifetime as everyone else: it predicts, is taught,
-and at the end of each window of symbols takes one step of gradient descent, by backpropagation
-through the window (truncated there; Williams and Peng, 1990). Nothing is seen twice.
+and every few symbols takes one step of gradient descent, by backpropagation through a window of the
+last symbols (truncated there; Williams and Peng, 1990). Nothing is learned twice.
 
 Axis letters: W symbols in a window, I inputs, O outputs.
 """
@@ -15,6 +15,9 @@ from typing import Any, NamedTuple
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.interventions import perturbed, survivors
+from loopymeta.learners import optimizers
+from loopymeta.learners.optimizers import Optimizer
+from loopymeta.learners.parallel import all_streams, any_stream, mean_of_streams
 from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
@@ -22,17 +25,16 @@ from loopymeta.tasks.base import Spec
 
 LEARNING_RATES = {"lstm": 0.03, "gru": 0.01, "elman": 0.005}
 """Of Adam, by cell: those that predict names best (docs/baselines.md)."""
-OPTIMIZERS = ("adam", "rmsprop", "adadelta", "momentum", "sgd")
 _LSTM_FORGET_BIAS = 1.0  # remember by default (Jozefowicz, Zaremba and Sutskever, 2015)
 
 
 class Window(NamedTuple):
-    """The symbols since the last update.
+    """The last symbols: those since the last update, behind those that their gradient reaches.
 
     Attributes:
       stimulus: [W, I].
       target: [W, O].
-      taught: [W] 1.0 where the target was shown.
+      taught: [W] 1.0 where the target was shown and has not been learned from yet.
       resumed: [W] 1.0 where the activity did not come from the entry before: at the first one, and
         after symbols at which the network was frozen, which are not learned from.
       activity: what the cells carried before each symbol, leaves [W, width].
@@ -52,8 +54,8 @@ class RNNState(NamedTuple):
       weight: of cells and readout.
       optimizer: the optimiser's moments.
       activity: what the cells carry.
-      window: the symbols since the last update.
-      count: how many symbols are in the window.
+      window: the last symbols.
+      count: how many of its places are filled; it is learned from when all are.
       learning: whether the last symbol went into it (else the network was frozen).
       age: symbols since birth.
       kept: 1.0 or 0.0 for each weight, the ones that were removed in mid-life; () while none is.
@@ -73,14 +75,18 @@ class RNNState(NamedTuple):
 class OnlineRNN:
     """A recurrent network that learns online by truncated backpropagation through time.
 
-    The stream is cut into windows of ``window`` symbols. The activity runs on over their borders,
-    the gradient does not: at a window's last symbol, after the prediction, the weights take a step
-    along the gradient of the mean loss over the window's taught symbols,
+    Every ``interval`` symbols, after the prediction, the weights take a step along the gradient of
+    the mean loss over the taught ones of these symbols,
 
       weight <- weight - learning_rate / (1 + age / (horizon lifespan)) * direction(gradient).
 
-    Symbols that are not taught are lived through, but do not count; a window without any taught
-    symbol changes nothing. While ``teaching.plastic`` is 0 the activity goes on, but symbols enter
+    The activity runs on over all borders. The gradient flows back through the last ``window``
+    symbols: with interval = window the stream is cut into windows, and with a shorter interval
+    windows overlap, so that every loss reaches at least window - interval symbols back, at
+    window / interval times the cost (the BPTT(h; h') of Williams and Peng, 1990).
+
+    Symbols that are not taught are lived through, but do not count; where none is taught, nothing
+    changes. While ``teaching.plastic`` is 0 the activity goes on, but symbols enter
     no window and no weight changes; other values of ``plastic`` are all taken as 1.
 
     Theta is ``{"learning_rate", "horizon"}``. The defaults are tuned on names, without the test
@@ -105,37 +111,49 @@ class OnlineRNN:
     """``cross_entropy`` (predictions are logits) or ``squared_error``."""
     cell: str = "lstm"
     """``lstm``, ``gru`` or ``elman``."""
-    width: int = 128
-    """Units in a layer."""
+    width: int | tuple[int, ...] = 128
+    """Units in a layer, or in each of the layers, the lowest first."""
     num_layers: int = 1
-    """Layers of cells, each reading the one below; the last is read out."""
+    """Layers of cells of one width, each reading the one below; the last is read out."""
     window: int = 16
-    """Symbols between updates, which are also those that the gradient flows back through."""
+    """Symbols that the gradient flows back through."""
+    interval: int | None = None
+    """Symbols between updates, at most a window; None: a window."""
     learning_rate: float | None = None
     """Step size of the optimiser at birth; None: that of `LEARNING_RATES` for the cell."""
     horizon: float = 0.1
     """Part of the lifespan after which the learning rate is halved."""
     lifespan: float = 10000.0
     """Symbols that the network expects to live."""
-    optimizer: str = "adam"
-    """``adam``, ``rmsprop``, ``adadelta``, ``momentum`` or ``sgd``."""
+    optimizer: Optimizer = "adam"
+    """``adam``, ``rmsprop``, ``adadelta``, ``momentum`` or ``sgd``; any other of optax by name,
+    with options if need be (``adamw(weight_decay=0.01)``); or a function of a learning rate."""
     momentum: float = 0.5
     """Decay of the mean gradient (adam, momentum)."""
     memory: float = 0.999
     """Decay of the mean squared gradient (adam, rmsprop, adadelta)."""
     clip: float = 0.0
     """Largest norm of a gradient; a longer one is shortened to it. 0: none is."""
+    parallel: bool = False
+    """Whether it lives in parallel streams; set by `loopymeta.learners.Parallel`."""
 
     def __post_init__(self) -> None:
-        for name in ("num_inputs", "num_outputs", "width", "num_layers", "window"):
+        for name in ("num_inputs", "num_outputs", "num_layers", "window"):
             _validate.at_least(name, getattr(self, name), 1)
+        for width in self.widths:
+            _validate.at_least("width", width, 1)
+        if isinstance(self.width, tuple) and (not self.width or self.num_layers != 1):
+            raise ValueError(
+                "a tuple of widths has one for each layer, and num_layers is left as it is; got "
+                f"width={self.width}, num_layers={self.num_layers}"
+            )
+        if self.interval is not None:
+            _validate.at_least("interval", self.interval, 1)
+            _validate.between("interval", self.interval, 1, self.window)
         _validate.choice("loss", self.loss, ("cross_entropy", "squared_error"))
         _validate.choice("cell", self.cell, LEARNING_RATES)
-        _validate.choice("optimizer", self.optimizer, OPTIMIZERS)
+        optimizers.check(self.optimizer, self.momentum, self.memory, self.clip)
         _validate.positive("lifespan", self.lifespan)
-        for name in ("momentum", "memory"):
-            _validate.between(name, getattr(self, name), 0, 1)
-        _validate.at_least("clip", self.clip, 0, whole=False)
         _validate.positive("horizon", self.horizon)
         if self.learning_rate is not None:
             _validate.positive("learning_rate", self.learning_rate)
@@ -164,37 +182,52 @@ class OnlineRNN:
 
     # --- the network -----------------------------------------------------------------------------
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Units in each layer."""
+        return self.width if isinstance(self.width, tuple) else (self.width,) * self.num_layers
+
     def _cell(self, layer: int, key: Array | int) -> Any:
         """The flax cell of a layer, with fresh weights."""
         from flax import nnx
 
         kinds = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "elman": nnx.SimpleCell}
-        size = self.width if layer else self.num_inputs
-        cell = kinds[self.cell](size, self.width, rngs=nnx.Rngs(key))
+        size, width = (self.num_inputs, *self.widths)[layer : layer + 2]
+        cell = kinds[self.cell](size, width, rngs=nnx.Rngs(key))
         if self.cell == "lstm":  # gates in flax's order: input, forget, cell, output
             bias: Any = cell.dense_h.bias
-            forget = slice(self.width, 2 * self.width)
+            forget = slice(width, 2 * width)
             bias[...] = bias[...].at[forget].set(_LSTM_FORGET_BIAS)
         return cell
 
-    def _init_weight(self, key: Array) -> dict[str, Any]:
+    def init_weight(self, key: Array) -> dict[str, Any]:
         """Fresh weights, as nested dicts of arrays."""
         from flax import nnx
 
-        keys = jax.random.split(key, self.num_layers + 1)
-        cells = [nnx.state(self._cell(k, keys[k])) for k in range(self.num_layers)]
-        readout = nnx.Linear(self.width, self.num_outputs, rngs=nnx.Rngs(keys[-1]))
+        keys = jax.random.split(key, len(self.widths) + 1)
+        cells = [nnx.state(self._cell(k, keys[k])) for k in range(len(self.widths))]
+        readout = nnx.Linear(self.widths[-1], self.num_outputs, rngs=nnx.Rngs(keys[-1]))
         return {
             "cells": [nnx.to_pure_dict(cell) for cell in cells],
             "readout": nnx.to_pure_dict(nnx.state(readout)),
         }
+
+    def silence(self) -> Any:
+        """The activity of a newborn."""
+        units = [jnp.zeros(width) for width in self.widths]
+        return [(none, none) if self.cell == "lstm" else none for none in units]
+
+    def predict(self, weight: Any, activity: Any, stimulus: Array) -> tuple[Any, Array]:
+        """One symbol of activity: (activity, prediction [O])."""
+        activity, hidden = self._advance(weight, activity, stimulus)
+        return activity, self._read(weight, hidden)
 
     def _advance(self, weight: Any, activity: Any, stimulus: Array) -> tuple[Any, Array]:
         """One symbol of activity: (activity, output of the last layer [width])."""
         from flax import nnx
 
         after, signal = [], stimulus
-        for layer in range(self.num_layers):
+        for layer in range(len(self.widths)):
             definition, state = nnx.split(nnx.eval_shape(lambda k=layer: self._cell(k, 0)))
             nnx.replace_by_pure_dict(state, weight["cells"][layer])
             carried, signal = nnx.merge(definition, state)(activity[layer], signal)
@@ -210,22 +243,10 @@ class OnlineRNN:
 
     def _transform(self) -> Any:
         """The optimiser at learning rate 1."""
-        import optax
-
-        b1, b2 = self.momentum, self.memory
-        optimizer = {
-            "adam": lambda: optax.adam(1.0, b1=b1, b2=b2),
-            "rmsprop": lambda: optax.rmsprop(1.0, decay=b2),
-            "adadelta": lambda: optax.adadelta(1.0, rho=b2),
-            "momentum": lambda: optax.sgd(1.0, momentum=b1),
-            "sgd": lambda: optax.sgd(1.0),
-        }[self.optimizer]()
-        if self.clip:
-            return optax.chain(optax.clip_by_global_norm(self.clip), optimizer)
-        return optimizer
+        return optimizers.transformation(self.optimizer, self.momentum, self.memory, self.clip)
 
     def window_loss(self, weight: Any, window: Window) -> Array:
-        """Mean loss over the taught symbols of a full window (0 where none is), nats or squares."""
+        """Mean loss over what a full window is to teach (0 where nothing), in nats or squares."""
 
         def advance(activity: Any, entry: Window) -> tuple[Any, Array]:
             activity = jax.tree.map(
@@ -240,8 +261,9 @@ class OnlineRNN:
         return (losses * window.taught).sum() / jnp.maximum(window.taught.sum(), 1.0)
 
     def _update(self, theta: Theta, state: RNNState) -> RNNState:
-        """One step down the gradient of the window's loss; the window is empty again."""
+        """One step down the gradient of the window's loss; only what overlaps stays in it."""
         gradient = jax.grad(self.window_loss)(state.weight, state.window)
+        gradient = mean_of_streams(gradient, self.parallel)
         if not isinstance(state.kept, tuple):  # of what is not there the optimiser hears nothing
             gradient = jax.tree.map(jnp.multiply, gradient, state.kept)
         direction, optimizer = self._transform().update(gradient, state.optimizer, state.weight)
@@ -249,13 +271,22 @@ class OnlineRNN:
         weight = jax.tree.map(lambda w, d: w + step * d, state.weight, direction)
         if not isinstance(state.kept, tuple):
             weight = jax.tree.map(jnp.multiply, weight, state.kept)
-        taught = state.window.taught.any()
+        taught = any_stream(state.window.taught.any(), self.parallel)
         weight, optimizer = jax.tree.map(
             lambda new, old: jnp.where(taught, new, old),
             (weight, optimizer),
             (state.weight, state.optimizer),
         )
-        return state._replace(weight=weight, optimizer=optimizer, count=jnp.zeros_like(state.count))
+        return self._overlapping(state._replace(weight=weight, optimizer=optimizer))
+
+    def _overlapping(self, state: RNNState) -> RNNState:
+        """What a window keeps of the one before: symbols to reach back to, not to learn again."""
+        interval = self.window if self.interval is None else self.interval
+        window = state.window
+        if interval < self.window:
+            window = jax.tree.map(lambda x: jnp.roll(x, -interval, axis=0), window)
+            window = window._replace(taught=jnp.zeros(self.window))
+        return state._replace(window=window, count=jnp.full((), self.window - interval, jnp.int32))
 
     def _learn(self, theta: Theta, state: RNNState, entry: Window, plastic: Array) -> RNNState:
         """Puts a symbol into the window and, if that is full, learns from it."""
@@ -293,13 +324,12 @@ class OnlineRNN:
             place += part
         masks = jax.tree.unflatten(structure, kept)
         below = jnp.ones(self.num_inputs)
-        for cell, layer_key in zip(
-            masks["cells"], jax.random.split(key_nodes, self.num_layers), strict=True
-        ):
-            alive = survivors(layer_key, self.width, nodes)
+        layer_keys = jax.random.split(key_nodes, len(self.widths))
+        for cell, width, layer_key in zip(masks["cells"], self.widths, layer_keys, strict=True):
+            alive = survivors(layer_key, width, nodes)
             for part, senders in (("dense_i", below), ("dense_h", alive)):
                 for name, mask in cell[part].items():
-                    gates = jnp.tile(alive, mask.shape[-1] // self.width)
+                    gates = jnp.tile(alive, mask.shape[-1] // width)
                     rows = senders[:, None] if name == "kernel" else 1.0
                     cell[part][name] = mask * rows * jnp.broadcast_to(gates, mask.shape)
             below = alive
@@ -317,9 +347,8 @@ class OnlineRNN:
 
     def init(self, key: Array, theta: Theta | None = None) -> RNNState:
         """A newborn: fresh weights, silent, its window empty. ``theta`` is not looked at."""
-        weight = self._init_weight(key)
-        silent = jnp.zeros(self.width)
-        activity = [(silent, silent) if self.cell == "lstm" else silent] * self.num_layers
+        weight = self.init_weight(key)
+        activity = self.silence()
         blank = lambda x: jnp.zeros((self.window, *x.shape))  # noqa: E731
         window = Window(
             stimulus=jnp.zeros((self.window, self.num_inputs)),
@@ -328,7 +357,7 @@ class OnlineRNN:
             resumed=jnp.zeros(self.window),
             activity=jax.tree.map(blank, activity),
         )
-        return RNNState(
+        newborn = RNNState(
             weight=weight,
             optimizer=self._transform().init(weight),
             activity=activity,
@@ -337,6 +366,7 @@ class OnlineRNN:
             learning=jnp.zeros((), bool),
             age=jnp.zeros(()),
         )
+        return self._overlapping(newborn)  # so that it learns from its first interval on
 
     def step(
         self,
@@ -347,17 +377,23 @@ class OnlineRNN:
         key: Array | None = None,
     ) -> tuple[RNNState, Array, Array]:
         """One symbol: (state, prediction [O], 1 tick)."""
-        activity, hidden = self._advance(state.weight, state.activity, stimulus)
-        prediction = self._read(state.weight, hidden)
+        activity, prediction = self.predict(state.weight, state.activity, stimulus)
+        before, state = state.activity, state._replace(activity=activity)
+        return self.learn(theta, state, before, stimulus, teaching), prediction, jnp.ones(())
+
+    def learn(
+        self, theta: Theta, state: RNNState, before: Any, stimulus: Array, teaching: Teaching
+    ) -> RNNState:
+        """Takes in what was taught on a stimulus that met the activity ``before``."""
         plastic = jnp.asarray(jnp.asarray(teaching.plastic) > 0, bool)
-        taught = jnp.asarray(teaching.taught, prediction.dtype)
+        plastic = all_streams(plastic, self.parallel)
+        taught = jnp.asarray(teaching.taught, jnp.result_type(float))
         entry = Window(
             stimulus=stimulus,
             # What is not taught is not stored: it may be anything, nan too.
             target=jnp.where(taught > 0, teaching.target, 0.0),
             taught=taught,
-            resumed=((state.count == 0) | ~state.learning).astype(prediction.dtype),
-            activity=state.activity,
+            resumed=((state.count == 0) | ~state.learning).astype(taught.dtype),
+            activity=before,
         )
-        state = self._learn(theta, state._replace(activity=activity), entry, plastic)
-        return state, prediction, jnp.ones(())
+        return self._learn(theta, state, entry, plastic)

@@ -1,0 +1,104 @@
+"""The optimisers of learners that follow a gradient: those of optax, by name.
+
+Axis letters: none; an optimiser takes a tree of arrays of any shapes.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from loopymeta import _validate
+from loopymeta._jax import jax, jnp
+from loopymeta.learners._text import call_of
+
+OPTIMIZERS = ("adam", "rmsprop", "adadelta", "momentum", "sgd")
+"""Those whose decays are the learner's ``momentum`` and ``memory``."""
+
+Optimizer = str | Callable[[float], Any]
+"""A name of `OPTIMIZERS`; the name of any other optimiser of optax, with options if need be
+(``"lion"``, ``"adamw(weight_decay=0.01)"``); or a function from a learning rate to an
+``optax.GradientTransformation``."""
+
+
+def transformation(
+    optimizer: Optimizer, momentum: float = 0.5, memory: float = 0.999, clip: float = 0.0
+) -> Any:
+    """The ``optax.GradientTransformation`` at learning rate 1: the caller scales the direction.
+
+    Args:
+      optimizer: see `Optimizer`.
+      momentum: decay of the mean gradient (adam, momentum).
+      memory: decay of the mean squared gradient (adam, rmsprop, adadelta).
+      clip: largest norm of a gradient; a longer one is shortened to it. 0: none is.
+
+    Raises:
+      ValueError: optax has no such optimiser (the nearest is suggested), it has no such option, or
+        it needs more than the gradient and the weights.
+
+    >>> transformation("lion(b1=0.95)").init({"w": 1.0})[0].mu
+    {'w': Array(0., dtype=float32)}
+    """
+    import optax
+
+    own: dict[Any, Callable[[], Any]] = {
+        "adam": lambda: optax.adam(1.0, b1=momentum, b2=memory),
+        "rmsprop": lambda: optax.rmsprop(1.0, decay=memory),
+        "adadelta": lambda: optax.adadelta(1.0, rho=memory),
+        "momentum": lambda: optax.sgd(1.0, momentum=momentum),
+        "sgd": lambda: optax.sgd(1.0),
+    }
+    made = own[optimizer]() if optimizer in own else _other(optimizer)
+    return optax.chain(optax.clip_by_global_norm(clip), made) if clip else made
+
+
+def check(optimizer: Any, momentum: float, memory: float, clip: float) -> None:
+    """Refuses settings of which `transformation` makes no optimiser; all but names are cheap."""
+    for name, value in (("momentum", momentum), ("memory", memory)):
+        _validate.between(name, value, 0, 1)
+    _validate.at_least("clip", clip, 0, whole=False)
+    if not isinstance(optimizer, str) and not callable(optimizer):
+        raise TypeError(
+            f"optimizer must be a name or a function of a learning rate, got {optimizer!r}"
+        )
+    if optimizer not in OPTIMIZERS:
+        _other(optimizer)
+
+
+def _factories() -> dict[str, Any]:
+    """The optimisers of optax by name: what makes one from a learning rate."""
+    import optax
+
+    functions = {
+        name: value
+        for name, value in vars(optax).items()
+        if inspect.isfunction(value) and not name.startswith("_")
+    }
+    return {
+        name: value
+        for name, value in functions.items()
+        if next(iter(inspect.signature(value).parameters), "") == "learning_rate"
+    }
+
+
+def _other(optimizer: Optimizer) -> Any:
+    """An optimiser that is none of `OPTIMIZERS`, tried on a gradient."""
+    name, options = call_of(optimizer, "optimizer") if isinstance(optimizer, str) else ("", {})
+    factory: Any = optimizer
+    if name:
+        known = _factories()
+        if name not in known:
+            raise _validate.unknown("optimizer", name, {*OPTIMIZERS, *known})
+        factory = known[name]
+        for option in options:
+            names = [*inspect.signature(factory).parameters][1:]
+            if option not in names:
+                raise _validate.unknown(f"option of optimizer {name!r},", option, names)
+    try:
+        made = factory(1.0, **options)
+        weight = {"w": jnp.zeros((2, 2))}
+        jax.eval_shape(lambda w: made.update(w, made.init(w), w), weight)
+    except Exception as error:
+        raise ValueError(f"{optimizer!r} does not work as an optimizer here: {error}") from None
+    return made
