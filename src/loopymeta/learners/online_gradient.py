@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.learners.optimizers import Optimizer
 from loopymeta.learners.parallel import STREAMS, all_streams, any_stream, mean_of_streams
 from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.lifetime import symbol_loss
@@ -252,7 +253,7 @@ class OnlineGradient:
     """Part of the lifespan after which the learning rate is halved."""
     lifespan: float = 10000.0
     """Symbols that the network expects to live."""
-    optimizer: str = "adam"
+    optimizer: Optimizer = "adam"
     """As in `OnlineRNN`."""
     momentum: float = 0.9
     """Decay of the mean gradient (adam, momentum)."""
