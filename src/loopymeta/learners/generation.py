@@ -1,0 +1,94 @@
+"""Text from a learner that models characters: what it predicts is drawn, and fed back to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from loopymeta import _validate
+from loopymeta._jax import Array, jax, jnp
+from loopymeta.lifetime import Learner
+from loopymeta.network import Teaching
+from loopymeta.parameters import Theta
+
+_DRAWN = -2  # stands in a stream of symbols for the one that was drawn last
+
+
+def sample_text(
+    learner: Learner,
+    theta: Theta,
+    state: Any,
+    prefix: str,
+    length: int,
+    temperature: float,
+    key: Array,
+    alphabet: Sequence[str],
+) -> str:
+    """Text that goes on from a prefix, a character at a time.
+
+      character ~ softmax(logits / temperature)
+
+    Every character that is drawn is the next stimulus. Nothing is taught, and nothing learned: the
+    state that is given stays as it is.
+
+    Args:
+      learner: any whose stimuli and targets are the symbols of one alphabet.
+      theta: its meta-parameters.
+      state: of a learner that has lived, say through a book.
+      prefix: what it hears first; empty: a symbol of silence.
+      length: characters to draw.
+      temperature: 1 draws from what is predicted, less from what is probable; 0 takes the most
+        probable.
+      key: random key.
+      alphabet: the characters, in the order of the symbols (``task.spec.symbols``).
+
+    Returns:
+      The characters that were drawn, without the prefix.
+
+    Raises:
+      ValueError: the prefix has characters that are not in the alphabet, the alphabet is not made
+        of single characters, or does not fit the learner.
+
+    >>> import loopymeta as lm
+    >>> task = lm.tasks.Caesar()
+    >>> learner = lm.learners.OnlineNGram.for_task(task, order=2)
+    >>> state = learner.init(lm.key(0))
+    >>> theta = learner.init_theta()
+    >>> len(sample_text(learner, theta, state, "abc", 5, 1.0, lm.key(1), task.spec.symbols))
+    5
+    """
+    _validate.at_least("length", length, 0)
+    _validate.at_least("temperature", temperature, 0, whole=False)
+    places = {character: place for place, character in enumerate(alphabet)}
+    if len(places) != len(alphabet) or any(len(character) != 1 for character in alphabet):
+        raise ValueError("the alphabet must be made of different single characters")
+    if strange := sorted(set(prefix) - set(places)):
+        raise ValueError(f"the prefix has characters that are not in the alphabet: {strange}")
+    size = len(alphabet)
+    if not length:
+        return ""
+    heard = np.array([places[character] for character in prefix] or [-1], np.int32)
+    untaught = Teaching(jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+
+    @jax.jit
+    def sample(theta: Theta, state: Any, symbols: Array, untaught: Teaching, key: Array) -> Array:
+        def hear(now: tuple[Any, Array], step: tuple[Array, Array]) -> tuple[Any, Array]:
+            (state, drawn), (symbol, key) = now, step
+            key_draw, key_hear = jax.random.split(key)
+            symbol = jnp.where(symbol == _DRAWN, drawn, symbol)
+            stimulus = jax.nn.one_hot(symbol, size)  # zeros for -1: silence
+            state, logits, _ = learner.step(theta, state, stimulus, untaught, key_hear)
+            drawn = logits.argmax()
+            if temperature:
+                drawn = jax.random.categorical(key_draw, logits / temperature)
+            return (state, drawn.astype(jnp.int32)), drawn
+
+        keys = jax.random.split(key, symbols.shape[0])
+        return jax.lax.scan(hear, (state, jnp.zeros((), jnp.int32)), (symbols, keys))[1]
+
+    # What follows the last symbol of the prefix is the first one drawn.
+    symbols = np.concatenate([heard, np.full(length, _DRAWN, np.int32)])[: len(heard) + length - 1]
+    drawn = sample(theta, state, jnp.asarray(symbols), untaught, key)[len(heard) - 1 :]
+    return "".join(alphabet[int(place)] for place in drawn[:length])
