@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -393,3 +394,37 @@ def test_meta_gradients_are_finite(pair):
     loss = lambda theta: Lifetime(learner, task)(theta, jax.random.key(0))[0]  # noqa: E731
     slopes = jax.jit(jax.grad(loss))(learner.init_theta())
     assert all(np.isfinite(x) and x != 0 for x in slopes.values())
+
+
+# --- the experiment ------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def signals(monkeypatch):
+    folder = Path(__file__).resolve().parents[1] / "experiments"
+    monkeypatch.syspath_prepend(str(folder))
+    return pytest.importorskip("signals")
+
+
+@pytest.mark.slow
+def test_cosines_to_the_exact_gradient(signals):
+    """Loosely those of docs/online_gradient.md, in a small network."""
+    found = signals.cosines("henon", 1000, 0.5, (0, 1), width=16)
+    mean = {name: np.mean(row["symbol"]) for name, row in found.items()}
+    assert mean["snap1, symmetric"] > 0.4
+    assert mean["snap1, symmetric"] > mean["rflo, symmetric"] > 0.2
+    assert abs(mean["uoro, symmetric"]) < 0.3
+
+
+@pytest.mark.slow
+def test_signals_go_on_where_they_stopped(signals, tmp_path, monkeypatch):
+    config = signals.Config(symbols=40, streams=2, width=4, development=(9,), fresh=(0, 1))
+    path = tmp_path / "signals.json"
+    first = signals.main(config, path, ["henon"], ["rtrl"])
+    assert (
+        len(first) == len(signals.GRID) + 2
+    )  # those of SnAp-1, whose setting it takes, and its own
+    monkeypatch.setattr(signals, "live", lambda *_: pytest.fail("lived again"))
+    assert signals.main(config, path, ["henon"], ["rtrl"]) == first
+    with pytest.raises(ValueError, match="another configuration"):
+        signals.main(dataclasses.replace(config, width=5), path, ["henon"], ["rtrl"])

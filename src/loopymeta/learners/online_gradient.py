@@ -378,19 +378,6 @@ class OnlineGradient:
         """
         return self.look(state, stimulus, target, key)[2]
 
-    def _descend(self, theta: Theta, state: OnlineGradientState, gradient: Tree) -> tuple[Any, Any]:
-        """One step of the optimiser along a gradient: (weight, optimizer)."""
-        gone = not isinstance(state.kept, tuple)
-        if gone:  # of what is not there the optimiser hears nothing
-            gradient = jax.tree.map(jnp.multiply, gradient, state.kept)
-        transform = self._network._transform()
-        direction, optimizer = transform.update(gradient, state.optimizer, state.weight)
-        rate = theta["learning_rate"] / (1 + state.age / (theta["horizon"] * self.lifespan))
-        weight = jax.tree.map(lambda w, d: w + rate * d, state.weight, direction)
-        if gone:
-            weight = jax.tree.map(jnp.multiply, weight, state.kept)
-        return weight, optimizer
-
     # --- in mid-life (loopymeta.interventions) ---------------------------------------------------
 
     def perturb(self, state: Any, key: Array, sigma: float) -> Any:
@@ -448,7 +435,7 @@ class OnlineGradient:
         gradient = mean_of_streams(gradient, self.parallel)
         weight, optimizer = jax.lax.cond(
             any_stream(taught, self.parallel) & plastic,
-            lambda: self._descend(theta, state, gradient),
+            lambda: self._network.descend(theta, state, gradient),
             lambda: (state.weight, state.optimizer),
         )
         state = state._replace(weight=weight, optimizer=optimizer)
