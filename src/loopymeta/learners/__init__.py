@@ -5,6 +5,7 @@ from loopymeta.learners.generation import sample_text
 from loopymeta.learners.hierarchical import HierarchicalLSTM, HierarchicalState
 from loopymeta.learners.host import HostLearner, HostLife, Living, live_on_host
 from loopymeta.learners.in_context import InContextRNN, InContextState
+from loopymeta.learners.online_gradient import OnlineGradient, OnlineGradientState
 from loopymeta.learners.parallel import Parallel
 from loopymeta.learners.plastic_memory import PlasticMemory, PlasticMemoryLearner
 from loopymeta.learners.ppm import PPM
@@ -23,6 +24,8 @@ __all__ = [
     "InContextRNN",
     "InContextState",
     "Living",
+    "OnlineGradient",
+    "OnlineGradientState",
     "OnlineNGram",
     "OnlineRNN",
     "Parallel",
