@@ -22,34 +22,35 @@ from _measure import Table
 HIDDEN = 128
 CHUNK = 256
 """Symbols of a call: whole windows."""
-RIVAL = "lstm"
+RIVAL = "lstm(window=16, interval=16)"
 TORCH = "PyTorch's LSTM"
 
 
 def makers() -> dict[str, Callable[[Any, int], Any]]:
-    """Name -> (task, hidden size) -> learner: those by name, the methods of `OnlineGradient`, and a
-    plastic network."""
+    """Name -> (task, hidden size) -> learner: all those by name, and a plastic network."""
     from loopymeta import NetworkConfig, rules
-    from loopymeta.leaderboard import LEARNERS
-    from loopymeta.learners.online_gradient import METHODS, OnlineGradient
+    from loopymeta.learners.by_name import LEARNERS, learner_of
 
-    def online(method: str) -> Callable[[Any, int], Any]:
-        return lambda task, hidden: OnlineGradient.for_spec(task.spec, method=method, width=hidden)
+    def named(text: str) -> Callable[[Any, int], Any]:
+        return lambda task, hidden: learner_of(text, task, hidden)
 
     def plastic(task: Any, hidden: int) -> Any:
         network = NetworkConfig(num_hidden=hidden, num_graphs=1, rule=rules.RFLO())
         return network.build(task.spec)
 
-    ours = {f"{method} (tanh)": online(method) for method in METHODS if method not in LEARNERS}
-    return {**LEARNERS, **ours, "plastic network, rflo": plastic}
+    names = [RIVAL, *(name for name in LEARNERS if name != "lstm")]
+    return {name: named(name) for name in names} | {"plastic network, rflo": plastic}
 
 
 def living(learner: Any, task: Any) -> Callable[[], Any]:
     """Lives through the symbols of the task, compiled, and goes on where it stopped."""
     import jax
 
+    from loopymeta.learners import HostLearner, HostLife
     from loopymeta.lifetime import Lifetime
 
+    if isinstance(learner, HostLearner):
+        return lambda: HostLife(learner, task, jax.random.key(0)).advance()
     life, key, theta = Lifetime(learner, task), jax.random.key(0), learner.init_theta()
     state, episode = jax.jit(life.start)(theta, key)
     advance = jax.jit(lambda *given: life.advance(*given, key)[:2])
@@ -149,9 +150,10 @@ def case(learner: str, hidden: int, repeats: int, each: float) -> dict[str, Any]
 
 
 NOTE = f"""Symbols a second in one stream of 26 letters, median of measurements in turns, with the
-least and the most; in each of them a learner predicts and is taught. "/ lstm" is the ratio to the
-online LSTM, "/ {TORCH}" that of the online LSTM to the same in PyTorch, run eagerly. Counts have no
-hidden size."""
+least and the most; in each of them a learner predicts and is taught. "/ {RIVAL}"
+is the ratio to the online LSTM, "/ {TORCH}" that of the online LSTM to the same in PyTorch, run
+eagerly. Counts, ppm and plastic memory have no hidden size; the last two live on the host, each
+time from birth."""
 
 
 def measure(quick: bool = False) -> list[Table]:

@@ -19,6 +19,7 @@ import numpy as np
 from loopymeta import _validate, checkpoint
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
+from loopymeta.learners.host import HostLearner, HostLife
 from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State
 from loopymeta.parameters import Theta
 
@@ -31,11 +32,11 @@ class Lived(NamedTuple):
 
     Attributes:
       learner: who lived, as it was at the end (in haste, if it was hurried).
-      state: the learner's state after the last symbol.
+      state: the learner's state after the last symbol (of a host learner, the one that lives).
       loss, metrics: as a `Lifetime` gives them.
     """
 
-    learner: Learner
+    learner: Learner | HostLearner
     state: State
     loss: Array
     metrics: Metrics
@@ -57,10 +58,11 @@ def live_through(
     a lifetime that is over gives its result at once.
 
     Args:
-      lifetime: who lives through what.
+      lifetime: who lives through what; the learner may be a host learner.
       theta: meta-parameters.
       key: of the lifetime.
-      file: where it is kept between parts (`loopymeta.checkpoint`); None: nowhere.
+      file: where it is kept between parts (a `loopymeta.checkpoint`; JSON of a host learner); None:
+        nowhere.
       every: symbols in a part.
       watch: called with (symbols lived, symbols in all) at the beginning and after each part.
 
@@ -77,6 +79,8 @@ def live_through(
     True
     """
     _validate.at_least("every", every, 1)
+    if isinstance(lifetime.learner, HostLearner):
+        return _live_on_host(lifetime, theta, key, file, every, watch)
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program
     length = lifetime.spec.length
@@ -121,6 +125,30 @@ def live_through(
     if lifetime.record is not None:
         metrics = metrics | {"record": seen}
     return Lived(life.learner, state, loss, metrics)
+
+
+def _live_on_host(
+    lifetime: Lifetime,
+    theta: Theta,
+    key: Array,
+    file: str | os.PathLike[str] | None,
+    every: int,
+    watch: Callable[[int, int], None],
+) -> Lived:
+    """`live_through` of a host learner."""
+    if lifetime.record is not None:
+        raise ValueError("what a host learner is cannot be recorded: look at it between two parts")
+    life = HostLife(lifetime.learner, lifetime.task, key, theta)
+    if file is not None and Path(file).exists():
+        life.load(file)
+    length = lifetime.spec.length
+    watch(life.at, length)
+    while life.at < length:
+        life.advance(every - life.at % every)
+        if file is not None:
+            life.save(file)
+        watch(life.at, length)
+    return Lived(life.learner, life.living, *life.score())
 
 
 def _enter(
