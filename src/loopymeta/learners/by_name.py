@@ -22,7 +22,8 @@ from loopymeta.tasks.base import Task
 def _lstm(task: Task, **options: Any) -> Learner:
     from loopymeta.baselines import online_lstm
 
-    return dataclasses.replace(online_lstm(task), **options)
+    tuned: Any = online_lstm(task)
+    return dataclasses.replace(tuned, **options)
 
 
 def _for_spec(kind: Any, task: Task, **options: Any) -> Learner:

@@ -140,7 +140,7 @@ class HierarchicalLSTM:
         made = []
         for k, width in enumerate(self.widths):
             below = self.widths[k - 1] if k else self.num_inputs
-            own = {
+            own: dict[str, Any] = {
                 "width": width,
                 # From above comes a prediction of the change of its own cells.
                 "num_inputs": below + (width if k < top else 0),
