@@ -9,8 +9,8 @@ that do not learn, whose predictions are then noise that comes from the state be
 
 Rates are chosen by what is held out of the training part, on seeds of their own; the test part
 is read with the chosen ones alone. Every life is written when it is over, so that a run that was
-killed goes on where it was. Results: docs/figures/hierarchical_lstm.json and .png, from which the
-tables of docs/hierarchical_lstm.md are taken.
+killed goes on where it was. Results: docs/figures/hierarchical_lstm.json and .png, and the part of
+docs/hierarchical_lstm.md between its marks, so that no figure is typed by hand.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import itertools
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,7 @@ def report(config: Config) -> None:
             f"{figures['seconds']:.0f} s",
             flush=True,
         )
+    write_docs(results.rows, config)
     print(table(results.rows))
 
 
@@ -229,6 +231,43 @@ def table(rows: dict[str, Any]) -> str:
             cells.append(f"{np.mean(values):.{digits}f}{spread}")
         lines.append(f"| {entrant} ({len(lives)} seeds) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def tuning_table(rows: dict[str, Any]) -> str:
+    """The rates that were tried, as Markdown."""
+    lines = ["| rates tried | prequential | held out |", "|---|---|---|"]
+    for name, figures in rows.items():
+        if name.startswith("tune "):
+            shown = re.sub(r"[{}']|, 'horizon.*}", "", name[5:])
+            bits = f"{figures['prequential_bpc']:.3f} | {figures['held_out_bpc']:.3f}"
+            lines.append(f"| {shown} | {bits} |")
+    return "\n".join(lines)
+
+
+def write_docs(rows: dict[str, Any], config: Config) -> None:
+    """Fills the page with what was found."""
+    path = ROOT / "docs" / "hierarchical_lstm.md"
+    begin, end = "<!-- results -->", "<!-- end -->"
+    chosen = ", ".join(f"{name} {rate:g}" for name, rate in rows["chosen"].items())
+    parts = [
+        f"{config.symbols:,} characters, then {config.held_out:,} of the last tenth:",
+        table(rows),
+        f"![Change of state at each level](figures/{Path(config.out).name}.png)",
+        f"## Samples\n\nAfter one pass, temperature {config.temperature}, after `The `:",
+    ]
+    for name, figures in rows.items():
+        if name.startswith("report ") and "sample" in figures:
+            entrant, text = name[7:].split(" seed")[0], figures["sample"]
+            parts.append(f"{entrant}:\n\n```text\n{text}\n```")
+    parts += [
+        f"## How rates were chosen\n\nBits per character on {config.tune_symbols:,} characters and "
+        f"{config.tune_held_out:,} held out of the training part. Chosen: {chosen}.",
+        tuning_table(rows),
+    ]
+    page = path.read_text(encoding="utf-8")
+    filled = begin + "\n" + "\n\n".join(parts) + "\n" + end
+    page = re.sub(re.escape(begin) + ".*" + re.escape(end), lambda _: filled, page, flags=re.S)
+    write_atomic(path, page.encode())
 
 
 if __name__ == "__main__":

@@ -43,7 +43,8 @@ class Kind(NamedTuple):
 def _lstm(task: Task, **options: Any) -> Learner:
     from loopymeta.baselines import online_lstm
 
-    return dataclasses.replace(online_lstm(task), **options)
+    tuned: Any = online_lstm(task)
+    return dataclasses.replace(tuned, **options)
 
 
 def _reservoir(task: Task, **options: Any) -> Learner:

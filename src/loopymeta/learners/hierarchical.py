@@ -116,7 +116,8 @@ class HierarchicalLSTM:
             _validate.at_least(name, getattr(self, name), 1)
         for width in self.widths:
             _validate.at_least("widths", width, 1)
-        _validate.positive("upper_rate", self.upper_rate)
+        for name in ("learning_rate", "upper_rate"):
+            _validate.positive(name, getattr(self, name))
         _ = self.levels  # which check all that they are given
 
     @classmethod
@@ -140,7 +141,7 @@ class HierarchicalLSTM:
         made = []
         for k, width in enumerate(self.widths):
             below = self.widths[k - 1] if k else self.num_inputs
-            own = {
+            own: dict[str, Any] = {
                 "width": width,
                 # From above comes a prediction of the change of its own cells.
                 "num_inputs": below + (width if k < top else 0),

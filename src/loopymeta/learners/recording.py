@@ -71,7 +71,7 @@ def cell_state(state: Any, prediction: Array) -> Values:
 
 def biases(state: Any, prediction: Array) -> Values:
     """[U] of each gate of each layer, and [O] of each readout."""
-    found = {}
+    found: Values = {}
     for name, own, k in _layers(state):
         bias = _bias(own.weight["cells"][k])
         for gate, values in zip(GATES[len(bias)], bias, strict=True):
@@ -83,7 +83,7 @@ def biases(state: Any, prediction: Array) -> Values:
 
 def weight_norms(state: Any, prediction: Array) -> Values:
     """[] of each matrix of weights: its Frobenius norm."""
-    found = {}
+    found: Values = {}
     for name, own, k in _layers(state):
         cell = own.weight["cells"][k]
         found[f"{name}input weights"] = jnp.linalg.norm(cell["dense_i"]["kernel"])
@@ -95,7 +95,7 @@ def weight_norms(state: Any, prediction: Array) -> Values:
 
 def gates(state: Any, prediction: Array) -> Values:
     """[U] of each gate of each layer: its mean over the last window, with the weights of now."""
-    found = {}
+    found: Values = {}
     for name, own in _networks(state).items():
 
         def layers(stimulus: Array, activity: Any, cells: Any = own.weight["cells"]) -> Any:
