@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from conftest import some_fast
 
 import loopymeta as lm
 from loopymeta import checkpoint, tasks
-from loopymeta.learners import OnlineNGram, OnlineRNN
+from loopymeta.learners import PPM, OnlineNGram, OnlineRNN
 from loopymeta.lifetime import Lifetime
 from loopymeta.living import live_through
 
@@ -89,6 +91,22 @@ def test_what_is_over_is_not_lived_again_and_others_are_refused(tmp_path):
     checkpoint.save(file, {"a": np.zeros(1)})
     with pytest.raises(checkpoint.CheckpointError, match="of no lifetime"):
         live_through(life, theta, lm.key(0), file=file)
+
+
+def test_host_learners_stop_and_go_on_too(tmp_path):
+    life = Lifetime(PPM.for_task(CODE), CODE)
+    file, places = tmp_path / "life.json", []
+    with pytest.raises(Stopped):
+        live_through(life, (), lm.key(3), file=file, every=25, watch=stopper(50))
+    watch = lambda at, _: places.append(at)  # noqa: E731
+    resumed = live_through(life, (), lm.key(3), file=file, every=25, watch=watch)
+    whole = live_through(life, (), lm.key(3))
+    assert places == [50, 60]
+    assert same(whole.metrics, resumed.metrics)
+    assert whole.state.to_json() == resumed.state.to_json()
+    recording = dataclasses.replace(life, record=lambda state, prediction: prediction)
+    with pytest.raises(ValueError, match="recorded"):
+        live_through(recording, (), lm.key(3))
 
 
 def test_what_is_recorded_is_kept(tmp_path):

@@ -659,7 +659,11 @@ def _generate(words: list[str]) -> int:
     help_text = "keep the lifetime here: it goes on where it was stopped, and is not lived twice"
     parser.add_argument("--file", help=help_text)
     given = parser.parse_args(words)
-    task = _task_with(_named_task(given.task), given.set)
+    _validate.at_least("length", given.length, 0)
+    task = _named_task(given.task)
+    if "(" not in given.task and hasattr(task, "held_out"):
+        task = dataclasses.replace(task, held_out="none")  # to read all of it, and no more
+    task = _task_with(task, given.set)
     from loopymeta._jax import jax
     from loopymeta.leaderboard import entrant_of, learner_of
     from loopymeta.learners import sample_text
