@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import collections
 import csv
+import html
 import io
 import json
 import math
+import re
+import shutil
+import subprocess
 
 import hypothesis.strategies as st
 import jax
@@ -17,7 +21,12 @@ from hypothesis import given
 
 from loopymeta import data, tasks
 from loopymeta.checkpoint import CheckpointError
-from loopymeta.learners import PlasticMemory, PlasticMemoryLearner, live_on_host
+from loopymeta.learners import (
+    PlasticMemory,
+    PlasticMemoryLearner,
+    live_on_host,
+    plastic_memory_plots,
+)
 from loopymeta.learners.plastic_memory import UNSEEN, _continues
 from loopymeta.testing import check_learner
 
@@ -505,3 +514,118 @@ def test_a_learner_refuses_what_cannot_be():
         PlasticMemoryLearner(2, 2, continues=False, boundary=0)
     with pytest.raises(ValueError, match="those of Henon are vectors"):
         PlasticMemoryLearner.for_task(tasks.Henon(symbols=10))
+
+
+# --- pictures ------------------------------------------------------------------------------------
+
+
+NASTY = '</title><script>alert("x")</script> & @DATA@'
+
+
+def test_a_figure_has_every_pattern_and_its_count(names):
+    memory = memory_of(names[:20])
+    path = [step.pattern for step in memory.steps("a")]
+    axes = plastic_memory_plots.graph_figure(memory, path, "twenty names").axes[0]
+    written = collections.Counter(text.get_text() for text in axes.texts)
+    for pattern, count, level in memory.patterns():
+        assert written[pattern] == 1 and f"level {level}" in written and f"{count:g}" in written
+    widths = [patch.get_linewidth() for patch in axes.patches]
+    assert len(widths) == len(memory.edges()) and widths.count(2.6) == len(path) - 1
+
+
+def test_no_two_patterns_lie_on_one_another(names):
+    for share in (("prefix",), ALL):
+        memory = memory_of(names[:15], share)
+        patterns = {each.pattern: each.level for each in memory.patterns()}
+        places = plastic_memory_plots._layout(list(patterns), memory.edges(), patterns)
+        assert {name: place[0] for name, place in places.items()} == patterns
+        ends = [places[name] for name in memory.samples()]
+        assert len({row for _, row in ends}) == len(ends)
+        assert all(math.isfinite(row) for _, row in places.values())
+
+
+def test_a_figure_of_the_steps():
+    memory = memory_of(["aa"] * 3 + [f"ab{k}" for k in range(12)] + ["a\nb"])
+    axes = plastic_memory_plots.completion_figure(memory.steps("a"), "a").axes[0]
+    written = [text.get_text() for text in axes.texts]
+    assert ">a" in written and ">aa_" in written
+    assert sum(bar.get_height() for bar in axes.patches if bar.get_x() < 0.5) == pytest.approx(1)
+    with pytest.raises(ValueError, match="no steps"):
+        plastic_memory_plots.completion_figure(memory.steps("x"))
+
+
+def test_what_a_figure_cannot_hold_is_refused(names):
+    for memory, count in ((PlasticMemory(), "0"), (memory_of(names[:200]), "3")):
+        with pytest.raises(ValueError, match=f"there are {count}"):
+            plastic_memory_plots.graph_figure(memory)
+
+
+def test_the_page_holds_all_and_asks_for_nothing(tmp_path):
+    samples = ["emma", "emily", "</script><b>", "a\u2028b", "a&b"]
+    memory = memory_of(samples, ("prefix", "infix"), start="^", end="$")
+    file = plastic_memory_plots.write_html(memory, tmp_path / "memory.html", NASTY)
+    text = file.read_text("utf-8")
+    assert text.count("</script>") == 2 and "<b>" not in text and "<script>alert" not in text
+    assert html.escape(NASTY) in text
+    assert "default-src 'none'" in text and not re.search(r"https?:|src=|href=|url\(|import", text)
+    content = json.loads(re.search(r'id="data">(.*?)</script>', text, re.S)[1])
+    patterns = memory.patterns()
+    assert content["patterns"] == [each.pattern for each in patterns]
+    assert content["counts"] == [each.count for each in patterns]
+    edges = zip(content["from"], content["to"], strict=True)
+    assert [tuple(content["patterns"][k] for k in edge) for edge in edges] == memory.edges()
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's program")
+def test_the_program_of_the_page_runs(tmp_path):
+    file = plastic_memory_plots.write_html(memory_of(["emma", "emily"]), tmp_path / "memory.html")
+    (tmp_path / "run.js").write_text(BROWSER)
+    done = subprocess.run(["node", tmp_path / "run.js", file], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["about"] == "3 patterns, 2 edges, 2 levels"
+    assert {">em", ">emma_", ">emily_"} <= set(said["drawn"])
+    assert said["found"] == ["3 found", ">em2", ">emma_1", ">emily_1"]
+    assert said["told"] == [
+        "Chosen",
+        ">em",
+        "count 2, level 0",
+        "Leads to",
+        ">emma_50.0 %",
+        ">emily_50.0 %",
+    ]
+
+
+BROWSER = """
+const page = require("fs").readFileSync(process.argv[2], "utf8");
+const data = page.match(/id="data">(.*?)<\\/script>/s)[1];
+const program = page.match(/<script>\\n(.*?)<\\/script>/s)[1];
+const drawn = [];
+const pen = new Proxy({}, { set: () => true, get: (_, name) => name === "measureText"
+  ? text => ({ width: text.length }) : (...a) => { if (name === "fillText") drawn.push(a[0]); } });
+const element = id => ({ textContent: id === "data" ? data : "", children: [],
+  append(...more) { this.children.push(...more); }, replaceChildren() { this.children = []; },
+  getContext: () => pen, addEventListener() {},
+  getBoundingClientRect: () => ({ left: 0, top: 0, width: 900, height: 600 }) });
+const all = {};
+globalThis.document = { getElementById: id => all[id] ??= element(id), createElement: element };
+globalThis.window = {};
+const frames = [];
+globalThis.requestAnimationFrame = frame => frames.push(frame);
+(0, eval)(program);
+frames.forEach(frame => frame());
+const texts = box => box.children.map(c => c.textContent + c.children.map(d => d.textContent).join(""));
+all.search.oninput({ target: { value: "em" } });
+const found = texts(all.hits);
+all.hits.children[1].onclick();
+console.log(JSON.stringify({ about: all.about.textContent, drawn, found, told: texts(all.node) }));
+"""
+
+
+def test_only_the_counts_depend_on_the_order(names):
+    """The graph of the same samples is the same; who came first has counted more."""
+    chosen = names[:60]
+    there, back = memory_of(chosen), memory_of(chosen[::-1])
+    levels = [{p.pattern: p.level for p in memory.patterns()} for memory in (there, back)]
+    assert levels[0] == levels[1] and set(there.edges()) == set(back.edges())
+    assert nodes(there) != nodes(back)

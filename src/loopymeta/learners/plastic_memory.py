@@ -203,20 +203,20 @@ class PlasticMemory:
     *Suffixes and infixes* (``share=("prefix", "suffix", "infix")``): the same algorithm runs over
     the reversed samples, and over all that samples end with (a part of a sample is a prefix of one
     of its ends). The graph is the union, in which the same string is the same node, with the
-    largest of its counts. An infix that occurs once is no node; what a single sample ends with is
-    that sample.
+    largest of its counts. An infix that always stands behind the same symbol, or occurs but once,
+    is no node: the longer pattern is.
 
-    *Prediction* of a symbol w after context h, by the counts c of all samples and by the out-edges
-    of the graph:
+    *Prediction* of a symbol w after context h, with c(x) the counts of all samples that have x in
+    them, each as often as it occurs there:
 
     .. math::
       p_k(w | h) = \frac{\max(c(h_k w) - D, 0) + p_{k-1}(w | h) \sum_v \min(c(h_k v), D)}
                         {\sum_v c(h_k v)}
 
-    with h_k the last k symbols of h, p_{-1} uniform, D the discount, p_k = p_{k-1} where h_k was
-    never followed by anything. k goes from 0 to ``order``; on top comes the place of the whole
-    sample so far in the graph, if h begins with the start mark and is longer: the symbols by which
-    the out-edges go on, with the counts of where they lead.
+    with h_k the last k symbols of h, the start mark among them, k = 0 to ``order``; p_{-1} uniform,
+    D the discount, and p_k = p_{k-1} where h_k was never followed by anything. (Ney, Essen and
+    Kneser, 1994, for counts that need not be whole. The counts of out-edges predict worse: those of
+    a pattern begin with 1, however many samples share it.)
 
     Args:
       share: what is refactored, of `SHARE`; ``"prefix"`` always is.
@@ -234,7 +234,7 @@ class PlasticMemory:
     >>> for name in ("emma", "emily", "ava"):
     ...     memory.observe(name)
     >>> [tuple(node) for node in memory.patterns()]
-    [('>', 2, 0), ('>em', 3, 1), ('>emma_', 1, 2), ('>emily_', 1, 2), ('>ava_', 1, 1)]
+    [('>', 2, 0), ('>em', 2, 1), ('>emma_', 1, 2), ('>emily_', 1, 2), ('>ava_', 1, 1)]
     >>> memory.complete("a")
     '>ava_'
     """
@@ -247,7 +247,7 @@ class PlasticMemory:
         end: str = "_",
         alphabet: Iterable[str] | None = None,
         order: int = 4,
-        discount: float = 0.75,
+        discount: float = 0.85,
     ) -> None:
         if isinstance(share, str):
             raise TypeError(f"share must be a tuple of words, got {share!r}")
@@ -360,7 +360,7 @@ class PlasticMemory:
         >>> memory = PlasticMemory()
         >>> memory.observe("ab")
         >>> {symbol: round(p, 3) for symbol, p in memory.next_symbol("a").items()}
-        {'b': 0.695, '_': 0.102, 'a': 0.102, '': 0.102}
+        {'_': 0.223, 'a': 0.223, 'b': 0.373, '': 0.181}
         """
         self._check_context(context)
         if self._followers is None:
@@ -387,24 +387,12 @@ class PlasticMemory:
             raise ValueError(f"the context {context!r} has a mark inside")
 
     def _counts_after(self, context: str) -> Iterator[Mapping[str, float]]:
-        """What came after the context and after its ends, the longest first."""
+        """What came after the ends of a context, the longest first."""
         assert self._followers is not None
-        if len(context) > self.order and context.startswith(self.start):
-            counts = self._edges_after(context)
-            if counts:
-                yield counts
         for k in range(min(self.order, len(context)), -1, -1):
             counts = self._followers.get(context[len(context) - k :])
             if counts:
                 yield counts
-
-    def _edges_after(self, prefix: str) -> dict[str, float]:
-        """The symbols by which the graph goes on from a prefix, with the counts there."""
-        node, at = self._trees["prefix"].find(prefix), len(prefix)
-        if node is None:
-            return {}
-        there = [node] if len(node.pattern) > at else node.children.values()
-        return {child.pattern[at]: child.count for child in there if child.count > _FORGOTTEN}
 
     def _symbols(self) -> list[str]:
         if self.alphabet is not None:
@@ -428,7 +416,7 @@ class PlasticMemory:
 
         >>> losses = PlasticMemory(alphabet="ab").prequential(["ab", "ab", "ab"])
         >>> losses.round(2).tolist()
-        [1.1, 1.1, 1.1, 0.29, 0.29, 0.29, 0.1, 0.1, 0.1]
+        [1.1, 1.1, 1.1, 0.84, 0.66, 0.53, 0.33, 0.13, 0.05]
         """
         losses: list[float] = []
         for sample in samples:
@@ -482,21 +470,38 @@ class PlasticMemory:
         counts: dict[str, float] = {}
         edges: dict[tuple[str, str], None] = {}
         for kind, tree in self._trees.items():
-            holders = self._holders() if kind == "infix" else {}
-            for node in tree:
-                for name, above, count in _places(kind, node, holders):
-                    counts[name] = max(counts.get(name, 0), count)
-                    if above:
-                        edges[above, name] = None
+            places = self._infixes(tree) if kind == "infix" else _places(tree, kind)
+            for name, above, count in places:
+                counts[name] = max(counts.get(name, 0), count)
+                if above:
+                    edges[above, name] = None
         return counts, edges
 
-    def _holders(self) -> dict[str, list[str]]:
-        """Which samples end so."""
-        found: dict[str, list[str]] = {}
-        for node in self._trees["prefix"]:
-            for at in range(1, len(node.pattern)) if not node.children else ():
-                found.setdefault(node.pattern[at:], []).append(node.pattern)
-        return found
+    def _infixes(self, tree: _Tree) -> Iterator[tuple[str, str, float]]:
+        """The infixes of the graph and the samples above them, as `_places` has it.
+
+        An infix that always stands behind the same symbol is no pattern: the longer one is.
+        """
+        holders: dict[str, list[str]] = {}  # which samples end so
+        for sample in self.samples():
+            for at in range(1, len(sample)):
+                holders.setdefault(sample[at:], []).append(sample)
+        nodes = list(tree)
+        before: dict[str, set[str]] = {}
+        for node in reversed(nodes):  # children first
+            name, children = node.pattern, node.children.values()
+            if children:
+                before[name] = set().union(*(before[child.pattern] for child in children))
+            else:
+                before[name] = {sample[-len(name) - 1] for sample in holders[name]}
+        below = {"": ""}  # pattern -> the longest of the graph that it begins with
+        for node in nodes:
+            name, above = node.pattern, "" if node.parent is None else below[node.parent.pattern]
+            below[name] = name if name and len(before[name]) > 1 else above
+            if below[name] == name != "":
+                yield name, above, node.count
+            for sample in () if node.children else holders[name]:
+                yield sample, below[name], 0
 
     def _levels(self) -> tuple[dict[str, float], dict[tuple[str, str], None], dict[str, int]]:
         """(pattern -> count, the edges, pattern -> level)."""
@@ -641,23 +646,12 @@ def _chosen(counts: Sequence[float], chance: random.Random | None) -> int:
     return chance.choices(range(len(counts)), counts)[0]
 
 
-def _places(
-    kind: str, node: _Node, holders: Mapping[str, Sequence[str]]
-) -> Iterator[tuple[str, str, float]]:
-    """A node of a tree as nodes of the graph: (pattern, pattern below it or "", count)."""
-    above = "" if node.parent is None else node.parent.pattern
-    if kind == "suffix":
-        yield node.pattern[::-1], above[::-1], node.count
-    elif kind == "prefix" or node.children:
-        if node.pattern:  # in the tree of infixes the root is what all share: nothing
-            yield node.pattern, above, node.count
-    else:
-        samples = holders[node.pattern]
-        if len(samples) > 1:  # a shared end is a pattern of its own
-            yield node.pattern, above, node.count
-            above = node.pattern
-        for sample in samples:
-            yield sample, above, 0
+def _places(tree: _Tree, kind: str) -> Iterator[tuple[str, str, float]]:
+    """The nodes of a tree as those of the graph: (pattern, pattern below it or "", count)."""
+    way = -1 if kind == "suffix" else 1
+    for node in tree:
+        above = "" if node.parent is None else node.parent.pattern
+        yield node.pattern[::way], above[::way], node.count
 
 
 def _rows_of(tree: _Tree) -> list[list[Any]]:
@@ -732,7 +726,7 @@ class PlasticMemoryLearner:
     """Target that ends a sample, where targets are next stimuli; None: samples are windows."""
     window: int = 16
     """Symbols in a sample without a boundary."""
-    order: int = 3
+    order: int = 4
     """See `PlasticMemory`: letters of context that are looked at wherever they stand."""
     discount: float = 0.85
     """See `PlasticMemory`."""

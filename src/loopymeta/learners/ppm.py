@@ -45,11 +45,11 @@ class PPM:
       ValueError, TypeError: for choices that cannot be.
 
     >>> ppm = PPM(num_inputs=2, num_outputs=2, order=2).begin()
-    >>> for stimulus, target in [(0, 1), (1, 0), (0, 1), (1, 0)]:
+    >>> for stimulus, target in [(0, 1), (1, 0)] * 8:
     ...     p = np.exp(ppm.predict(stimulus))
     ...     ppm.teach(target)
     >>> p.round(3).tolist()
-    [0.833, 0.167]
+    [0.875, 0.125]
     """
 
     num_inputs: int
