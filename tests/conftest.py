@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 
+from loopymeta import _machine
+
 # Before jax is imported: a machine of two devices, to test what is shared out over devices; and
 # little optimisation, since tests compile much and compute little.
-_FLAGS = "--xla_force_host_platform_device_count=2 --xla_backend_optimization_level=0"
+_FLAGS = f"--xla_force_host_platform_device_count=2 {_machine.hasty_flags()}"
 os.environ["XLA_FLAGS"] = f"{_FLAGS} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 import hypothesis

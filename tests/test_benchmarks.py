@@ -106,6 +106,38 @@ def test_sampling_is_set_beside_a_step():
     json.dumps(row)
 
 
+@pytest.mark.slow
+def test_learners_are_set_beside_an_lstm(monkeypatch):
+    import learners
+
+    given = {"hidden": 8, "repeats": 3, "each": 0.0}
+    row = learners.case("snap1", **given)
+    assert row["symbols/s"] > 0
+    assert row["/ lstm"] == pytest.approx(row["symbols/s"] / row["lstm symbols/s"])
+    monkeypatch.setattr(learners.importlib.util, "find_spec", lambda name: None)
+    row = learners.case(learners.RIVAL, **given)
+    assert "not installed" in row["remark"] and row["symbols/s"] > 0
+    json.dumps(row)
+
+
+def test_in_turns_fills_the_time(monkeypatch):
+    import learners
+
+    calls, now = [], iter(range(1000))
+    monkeypatch.setattr(learners.time, "perf_counter", lambda: float(next(now)))
+    runs = {name: lambda name=name: calls.append(name) for name in "ab"}
+    taken = learners.in_turns(runs, repeats=2, each=2.0)
+    assert calls == [*"aabb", *"aabb", *"aabb"]
+    assert taken == {"a": [0.5, 0.5], "b": [0.5, 0.5]}
+
+
+def test_torch_learns_too():
+    pytest.importorskip("torch")
+    import learners
+
+    learners.torch_living(num_symbols=5, hidden=4, window=16, rate=0.01)()
+
+
 def test_import_time_reports_failures():
     import import_time
 

@@ -12,7 +12,7 @@ import pytest
 
 from loopymeta import meta, parameters, runs, training
 from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig, problem_of
-from loopymeta.learners import InContextRNN, OnlineRNN, by_name
+from loopymeta.learners import HostLearner, InContextRNN, OnlineRNN, by_name
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.network import Teaching
 from loopymeta.tasks import Caesar, Henon, Memorize
@@ -100,9 +100,11 @@ def test_meta_training_lowers_the_loss_on_fresh_lifetimes():
 # --- learners by name ----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", by_name.NAMES)
+@pytest.mark.parametrize("name", by_name.LEARNERS)
 def test_every_name_makes_a_learner(name):
-    assert isinstance(by_name.learner_of(name, Caesar(symbols=20)), Learner)
+    learner = by_name.learner_of(name, Caesar(symbols=20), hidden=5)
+    assert isinstance(learner, Learner) == by_name.LEARNERS[name].compiled
+    assert isinstance(learner, HostLearner) != by_name.LEARNERS[name].compiled
 
 
 def test_options_are_those_of_the_learner():

@@ -20,6 +20,7 @@ import pytest
 
 from loopymeta import cli, leaderboard, tasks, training
 from loopymeta.leaderboard import CHANCE, Entrant, cell_of, compare, entrants_of, live_cell
+from loopymeta.learners import by_name
 from loopymeta.suite import SUITE, SUITE_QUICK, Entry, suite
 from loopymeta.tasks import TASKS
 
@@ -134,7 +135,7 @@ def test_a_rule_gets_what_it_needs():
 def test_sizes_are_set():
     assert entrants_of(["oja"], hidden=7)[0].network.num_hidden == 7
     lstm = next(e for e in entrants_of([], learner_hidden=9) if e.name == "lstm")
-    assert leaderboard.LEARNERS["lstm"](COPY.task, lstm.hidden).width == 9
+    assert by_name.learner_of("lstm", COPY.task, lstm.hidden).width == 9
     pool = dataclasses.replace(leaderboard.DEFAULT_NETWORK, num_hidden=0, num_memory=5)
     assert leaderboard.resized(pool, 3).num_memory == 3
 
@@ -180,10 +181,10 @@ def test_who_cannot_live_a_task_says_why_and_a_bug_is_a_failure(monkeypatch):
     unable = live_cell(cell_of(counts, "henon", HENON, 2, 0).text)
     assert unable["status"] == "unable" and "targets that are symbols" in unable["reason"]
 
-    def buggy(task, hidden):
+    def buggy(task):
         return jnp.ones(3) @ jnp.ones(2)  # jax's own TypeError
 
-    monkeypatch.setitem(leaderboard.LEARNERS, "counts", buggy)
+    monkeypatch.setitem(by_name.LEARNERS, "counts", by_name.Kind(buggy, buggy))
     assert live_cell(cell_of(counts, "henon", HENON, 2, 0).text)["status"] == "failed"
 
 
@@ -260,8 +261,8 @@ class Cheat:
 
 
 def test_who_looks_at_the_target_is_caught(tmp_path, monkeypatch):
-    cheat = lambda task, hidden: Cheat(task.spec.num_outputs)  # noqa: E731
-    monkeypatch.setitem(leaderboard.LEARNERS, "cheat", cheat)
+    cheat = by_name.Kind(lambda task: Cheat(task.spec.num_outputs), Cheat)
+    monkeypatch.setitem(by_name.LEARNERS, "cheat", cheat)
     board = compare(some("cheat"), {"shift": SHIFT}, seeds=2, out=tmp_path, jobs=0)
     cell = of(board, "shift", "cheat")
     assert cell["status"] == "below floor" and "mean" not in cell and "score" not in cell
@@ -453,11 +454,11 @@ def test_the_command_prints_lines_and_writes_files(tmp_path, capsys, monkeypatch
 
 
 def test_a_failed_cell_is_told_by_the_exit_status(tmp_path, capsys, monkeypatch):
-    def broken(task, hidden):
+    def broken(task):
         raise RuntimeError("broken on purpose")
 
     monkeypatch.setattr(leaderboard, "BESIDE", (CHANCE,))
-    monkeypatch.setitem(leaderboard.LEARNERS, "broken", broken)
+    monkeypatch.setitem(by_name.LEARNERS, "broken", by_name.Kind(broken, broken))
     words = ["evaluate", "broken", "--suite", "quick", "--tasks", "caesar", "--seeds", "2"]
     assert cli.main([*words, "--out", str(tmp_path), "--jobs", "0"]) == 1
     assert "RuntimeError: broken on purpose" in capsys.readouterr().out

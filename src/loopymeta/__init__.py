@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from loopymeta import leaderboard_plots as leaderboard_plots
     from loopymeta import learners as learners
     from loopymeta import lifetime as lifetime
+    from loopymeta import living as living
     from loopymeta import meta as meta
     from loopymeta import network as network
     from loopymeta import ngrams as ngrams
@@ -109,6 +110,7 @@ _MODULES = (
     "leaderboard_plots",
     "learners",
     "lifetime",
+    "living",
     "meta",
     "network",
     "ngrams",

@@ -36,11 +36,13 @@ def online_lstm(task: Task, width: int = 128) -> Learner:
     """Tuned on names for streams of text, and on a mixture of tasks for all others."""
     from loopymeta.learners.recurrent import OnlineRNN
 
-    choices = {} if isinstance(task, (Names, Text)) else {"learning_rate": 0.01, "horizon": 1.0}
+    choices: dict[str, Any] = {}
+    if not isinstance(task, (Names, Text)):
+        choices = {"window": 8, "interval": 1, "learning_rate": 0.01, "horizon": 1.0}
     return OnlineRNN.for_spec(task.spec, width=width, **choices)
 
 
-def _reservoir(task: Task) -> Learner:
+def tuned_reservoir(task: Task) -> Learner:
     """Tuned where docs/baselines.md says so; elsewhere the normalised delta rule as it is."""
     from loopymeta.learners.reservoir import decaying_delta, reservoir
 
@@ -95,7 +97,8 @@ def baselines(task: Task) -> dict[str, Job]:
     # jaxlib (0.10) shares out over the thread pool that it runs in itself: with a CPU device a core
     # every thread of the pool waits for the others, for ever. One device leaves threads free.
     alone = 1 if jax.default_backend() == "cpu" else None
-    jobs = {"reservoir": _learner(_reservoir, task), "lstm": _learner(online_lstm, task, alone)}
+    jobs = {"reservoir": _learner(tuned_reservoir, task)}
+    jobs |= {"lstm": _learner(online_lstm, task, alone)}
     if isinstance(task, Names) or (isinstance(task, Text) and task.mode == "running"):
         jobs |= _counts(task)
     return jobs

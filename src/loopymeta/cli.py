@@ -38,6 +38,7 @@ Meta-learn local plasticity rules on random cyclic networks.
 commands:
   train TASK     meta-learn a rule on a task, and report it beside its controls
   evaluate RULE  report a rule (a run, a rule file, or a rule by name) on a task
+  generate WHO   let a rule or learner read a text, and write on
   sweep          vary sizes, wirings, rules and rates over tasks, and show what matters
   rules [RULE]   list the plasticity rules, or show one
   tasks [TASK]   list the tasks, or show one
@@ -144,6 +145,7 @@ def _run(arguments: list[str]) -> int:
     commands = {
         "train": _train,
         "evaluate": _evaluate,
+        "generate": _generate,
         "sweep": _sweep,
         "rules": _rules,
         "tasks": _tasks,
@@ -552,9 +554,9 @@ def _evaluate_suite(words: list[str]) -> int:
 
 
 def _learner_names() -> list[str]:
-    from loopymeta import leaderboard
+    from loopymeta.learners import by_name
 
-    return list(leaderboard.LEARNERS)
+    return list(by_name.LEARNERS)
 
 
 def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, seed: int) -> int:
@@ -632,6 +634,62 @@ def _task_with(task: Any, settings: list[str]) -> Any:
         except ValueError:
             values[option] = task_from_text(text) if _within(task, fields[option]) else text
     return dataclasses.replace(task, **values)
+
+
+# --- generate ------------------------------------------------------------------------------------
+
+
+def _generate(words: list[str]) -> int:
+    """Text from whoever models characters."""
+    parser = _Parser(
+        prog="loopymeta generate",
+        description="Let a rule's network or a learner live through a task of text once, and then "
+        "write on, a character at a time.",
+    )
+    help_text = f"a run folder, a rule file, a rule, or a learner: {', '.join(_learner_names())}"
+    parser.add_argument("who", metavar="WHO", help=f"{help_text}; with options: 'lstm(width=64)'")
+    parser.add_argument("--task", default="names", help="names, text, or e.g. 'text(symbols=9000)'")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--length", type=int, default=300, help="characters (default: 300)")
+    help_text = "1 draws from what is predicted, less from what is probable (default: 1)"
+    parser.add_argument("--temperature", type=float, default=1.0, help=help_text)
+    parser.add_argument("--prefix", default="", help="what it hears before it writes")
+    parser.add_argument("--seed", type=int, default=0, help="seed of all (default: 0)")
+    parser.add_argument("--hidden", type=int, help="hidden nodes (default: its own number)")
+    help_text = "keep the lifetime here: it goes on where it was stopped, and is not lived twice"
+    parser.add_argument("--file", help=help_text)
+    given = parser.parse_args(words)
+    _validate.at_least("length", given.length, 0)
+    task = _named_task(given.task)
+    if "(" not in given.task and hasattr(task, "held_out"):
+        task = dataclasses.replace(task, held_out="none")  # to read all of it, and no more
+    task = _task_with(task, given.set)
+    from loopymeta._jax import jax
+    from loopymeta.leaderboard import entrant_of, learner_of
+    from loopymeta.learners import sample_text
+    from loopymeta.lifetime import Lifetime
+    from loopymeta.living import live_through
+    from loopymeta.progress import life_bar
+    from loopymeta.tasks import Names, Text
+
+    if not isinstance(task, (Names, Text)):
+        raise ValueError(f"{given.task} is no text: take names, or text(file=...)")
+    entrant = entrant_of(given.who, hidden=given.hidden, learner_hidden=given.hidden)
+    if entrant.kind == "chance":
+        raise ValueError("chance has nothing to say")
+    learner, theta = learner_of(entrant.content(), task, given.seed)
+    life_key, text_key = jax.random.split(jax.random.key(given.seed))
+    alphabet = task.spec.symbols
+    sample_text(learner, theta, None, given.prefix, 0, given.temperature, text_key, alphabet)
+    with _terminable(), life_bar(f"{entrant.name} reads {given.task}") as watch:
+        lived = live_through(Lifetime(learner, task), theta, life_key, file=given.file, watch=watch)
+    text = given.prefix + sample_text(
+        lived.learner, theta, lived.state, given.prefix, given.length, given.temperature,
+        text_key, alphabet,
+    )  # fmt: skip
+    print(f"{float(lived.metrics['prequential_nats']):.3f} nats a character read", file=sys.stderr)
+    print(text.replace(".", "\n") if isinstance(task, Names) else text)
+    return 0
 
 
 # --- sweep ---------------------------------------------------------------------------------------

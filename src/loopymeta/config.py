@@ -342,9 +342,8 @@ class TrainConfig(Generic[T]):
     baselines: bool = True
     """Report the task's baselines beside, on the same lifetimes."""
     learner: str = ""
-    """A learner that lives instead of the networks, by name, with options if need be: lstm, gru,
-    elman, hierarchical, in_context, reservoir, counts; as in "lstm(width=64)". Its theta is then
-    what is searched."""
+    """A learner that lives instead of the networks, by name, with options if need be, as in
+    "lstm(width=64)" (`loopymeta.learners.by_name`). Its theta is then what is searched."""
 
     def __post_init__(self) -> None:
         _validate.at_least("seed", self.seed, 0)
@@ -354,8 +353,11 @@ class TrainConfig(Generic[T]):
             _validate.at_least("report_controls", self.report_controls, 1)
         for size in self.train_hidden:
             _validate.at_least("train_hidden", size, 1)
-        if self.learner:
-            by_name.check(self.learner)
+        if self.learner and not by_name.check(self.learner).compiled:
+            raise ValueError(
+                f"{self.learner} lives on the host, where no outer loop can search its theta: "
+                "compare it by `loopymeta evaluate`"
+            )
         several = bool(self.mixture) or len(self._sizes) > 1
         if several and self.objective != "loss":
             raise ValueError(

@@ -16,7 +16,6 @@ import collections
 import contextlib
 import csv
 import dataclasses
-import functools
 import hashlib
 import io
 import json
@@ -41,7 +40,8 @@ from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
 from loopymeta.checkpoint import write_atomic
 from loopymeta.config import Control, NetworkConfig
-from loopymeta.learners import OnlineNGram, OnlineRNN, reservoir
+from loopymeta.interventions import interventions_of
+from loopymeta.learners import HostLearner, HostLife, by_name
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.rule_text import rule_from_text
 from loopymeta.rules import Delta, Rule
@@ -70,39 +70,6 @@ Metrics = dict[str, list[float]]
 Result = dict[str, Any]
 
 
-# --- learners by name ----------------------------------------------------------------------------
-
-
-def _reservoir(task: Task, hidden: int | None) -> Learner:
-    from loopymeta import baselines
-
-    # The one that is tuned, where its size is not asked for.
-    return baselines._reservoir(task) if hidden is None else reservoir(task.spec, num_hidden=hidden)
-
-
-def _lstm(task: Task, hidden: int | None) -> Learner:
-    from loopymeta import baselines
-
-    return baselines.online_lstm(task) if hidden is None else baselines.online_lstm(task, hidden)
-
-
-def _rnn(cell: str, task: Task, hidden: int | None) -> Learner:
-    width = {} if hidden is None else {"width": hidden}
-    return OnlineRNN.for_spec(task.spec, cell=cell, **width)
-
-
-LEARNERS: dict[str, Callable[[Task, int | None], Learner]] = {
-    "reservoir": _reservoir,
-    "lstm": _lstm,
-    "gru": functools.partial(_rnn, "gru"),
-    "elman": functools.partial(_rnn, "elman"),
-    "counts": lambda task, hidden: OnlineNGram.for_task(task),
-}
-"""Name -> (task, hidden nodes or None for its own) -> learner.
-
-A learner that cannot live a task says so by a ValueError or TypeError when it is made."""
-
-
 # --- entrants ------------------------------------------------------------------------------------
 
 
@@ -115,8 +82,8 @@ class Entrant:
       kind: ``rule``, ``learner`` or ``chance``.
       rule: the name of the rule that a control belongs to, and of the rule itself; else empty.
       network: of rules and their controls.
-      theta: meta-parameters as JSON holds them; None: the rule's own.
-      learner: its name in `LEARNERS`.
+      theta: meta-parameters as JSON holds them; None: the rule's or learner's own.
+      learner: its name, with options if need be (`loopymeta.learners.by_name`).
       hidden: hidden nodes of a learner; None: its own number.
     """
 
@@ -140,13 +107,14 @@ class Entrant:
             return {"kind": "rule", "network": network, "theta": self.theta}
         if self.kind == "chance":
             return {"kind": "chance"}
-        return {"kind": "learner", "learner": self.learner, "hidden": self.hidden}
+        found = {"kind": "learner", "learner": self.learner, "hidden": self.hidden}
+        return found if self.theta is None else found | {"theta": self.theta}
 
     def settings(self, task: Task) -> Any:
-        """The numbers of a recurrent network on a task, which are no part of its name."""
-        if self.learner not in ("lstm", "gru", "elman"):
+        """The numbers of a learner on a task, which are no part of its name."""
+        if self.kind != "learner" or self.learner in ("reservoir", "counts"):
             return None
-        learner: Any = LEARNERS[self.learner](task, self.hidden)
+        learner: Any = by_name.learner_of(self.learner, task, self.hidden)
         return dataclasses.asdict(learner)
 
 
@@ -174,42 +142,71 @@ def resized(network: NetworkConfig, hidden: int | None) -> NetworkConfig:
     return dataclasses.replace(network, num_memory=hidden)
 
 
+def entrant_of(
+    name: str,
+    taken: Iterable[str] = (),
+    *,
+    hidden: int | None = None,
+    learner_hidden: int | None = None,
+) -> Entrant:
+    """Who a name names: a rule (as text, rule file or run folder), a learner, or chance.
+
+    Args:
+      name: a rule as text, a rule file, a run folder, a learner (`loopymeta.learners.by_name`), or
+        ``chance``.
+      taken: names of other entrants, which this one must not have.
+      hidden: hidden nodes of the networks of a rule; None: those of the rule file, or of
+        `DEFAULT_NETWORK`.
+      learner_hidden: hidden nodes of a learner; None: its own.
+
+    Raises:
+      ValueError: the name is not known (the nearest is suggested), or the rule cannot be read.
+    """
+    from loopymeta import training
+
+    if name == CHANCE:
+        return Entrant(name, "chance", learner=name)
+    stored = os.path.exists(name) and training.is_learner(name)
+    if stored or by_name.known(name):
+        text, theta = training.read_learner(name) if stored else (name, None)
+        theta = None if theta is None else parameters.theta_to_json(theta)
+        size = learner_hidden if by_name.check(text).size else None
+        shown = _rule_name(name, taken) if stored else name
+        return Entrant(shown, "learner", theta=theta, learner=text, hidden=size)
+    network, theta = _networks_of(name, hidden)
+    name = _rule_name(name, taken)
+    return Entrant(name, "rule", rule=name, network=network, theta=theta)
+
+
 def entrants_of(
     names: Sequence[str], *, hidden: int | None = None, learner_hidden: int | None = None
 ) -> list[Entrant]:
     """Who was named, each rule followed by its controls, and who always stands beside.
 
     Args:
-      names: rules (as text, rule files, run folders) and learners (of `LEARNERS`).
-      hidden: hidden nodes of the networks of rules; None: those of the rule file, or of
-        `DEFAULT_NETWORK`.
-      learner_hidden: hidden nodes of learners; None: their own.
+      names: see `entrant_of`.
+      hidden, learner_hidden: see `entrant_of`.
 
     Raises:
-      ValueError: a name is not known (the nearest is suggested), or a rule cannot be read.
+      ValueError: see `entrant_of`.
 
     >>> [entrant.name for entrant in entrants_of(["oja(eta=0.1)"])]
     ['oja(eta=0.1)', 'frozen', 'shuffled', 'reservoir', 'lstm', 'chance']
     """
-    rules: dict[str, tuple[NetworkConfig, Any]] = {}
-    learners: list[str] = []
-    for name in dict.fromkeys(names):
-        if name in LEARNERS or name == CHANCE:
-            learners.append(name)
-        else:
-            rules[_rule_name(name, rules)] = _networks_of(name, hidden)
+    named: list[Entrant] = []
+    for name in dict.fromkeys((*names, *BESIDE)):
+        taken = [entrant.name for entrant in named]
+        named.append(entrant_of(name, taken, hidden=hidden, learner_hidden=learner_hidden))
+    rules = [entrant for entrant in named if entrant.kind == "rule"]
     found = []
-    for name, (network, theta) in rules.items():
-        found.append(Entrant(name, "rule", rule=name, network=network, theta=theta))
+    for rule in rules:
+        found.append(rule)
         for control in CONTROLS:
-            shown = control if len(rules) == 1 else f"{name}: {control}"
-            controlled = dataclasses.replace(network, control=control)
-            found.append(Entrant(shown, "rule", name, controlled, theta))
-    for name in dict.fromkeys((*(n for n in learners if n not in BESIDE), *BESIDE)):
-        kind = "chance" if name == CHANCE else "learner"
-        size = None if name in (CHANCE, "counts") else learner_hidden
-        found.append(Entrant(name, kind, learner=name, hidden=size))
-    return found
+            shown = control if len(rules) == 1 else f"{rule.name}: {control}"
+            network = dataclasses.replace(rule.network, control=control)
+            found.append(dataclasses.replace(rule, name=shown, network=network))
+    others = [e for e in named if e.kind != "rule" and e.name not in BESIDE]
+    return [*found, *others, *(e for name in BESIDE for e in named if e.name == name)]
 
 
 def _networks_of(name: str, hidden: int | None) -> tuple[NetworkConfig, Any]:
@@ -223,7 +220,7 @@ def _networks_of(name: str, hidden: int | None) -> tuple[NetworkConfig, Any]:
         raise ValueError(f"there is no run or rule file {name}")
     known = {**registry.RULES, **registry.WRAPPERS}
     if name.isidentifier() and name not in known:
-        raise _validate.unknown("rule or learner", name, [*known, *LEARNERS])
+        raise _validate.unknown("rule or learner", name, [*known, *by_name.LEARNERS])
     return suited(resized(DEFAULT_NETWORK, hidden), rule_from_text(name)), None
 
 
@@ -239,7 +236,7 @@ def _rule_name(name: str, taken: Iterable[str]) -> str:
     elif len(name) > _WIDEST:  # the rules that it is made of, without their numbers
         name = re.sub(r",?\s*\w+=[^,()'\"]*", "", name).replace("()", "")
     name = name if len(name) <= _WIDEST else f"{name[: _WIDEST - 1]}…"
-    others = {*taken, *LEARNERS, *CONTROLS, CHANCE}
+    others = {*taken, *by_name.LEARNERS, *CONTROLS, CHANCE}
     places = (name if place == 1 else f"{name} {place}" for place in range(1, len(others) + 2))
     return next(shown for shown in places if shown not in others)
 
@@ -273,6 +270,10 @@ class Cell:
 
 def _canonical(value: Any) -> str:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(_canonical(value).encode()).hexdigest()
 
 
 def cell_of(entrant: Entrant, name: str, entry: Entry, seeds: int, seed: int) -> Cell:
@@ -312,7 +313,7 @@ def read_cell(folder: Path, cell: Cell) -> Result | None:
     if not isinstance(stored, dict) or stored.get("format") != CELL_FORMAT:
         raise runs.RunError(f"{path} is no cell of a leaderboard")
     result = stored.get("result")
-    sums = hashlib.sha256(_canonical([cell.text, result]).encode()).hexdigest()
+    sums = _digest([cell.text, result])
     if stored.get("sha256") != sums:
         raise runs.RunError(f"{path} is damaged")
     return result
@@ -324,7 +325,7 @@ def write_cell(folder: Path, cell: Cell, result: Result) -> None:
         "format": CELL_FORMAT,
         "cell": json.loads(cell.text),
         "result": result,
-        "sha256": hashlib.sha256(_canonical([cell.text, result]).encode()).hexdigest(),
+        "sha256": _digest([cell.text, result]),
     }
     write_atomic(folder / f"{cell.digest}.json", (json.dumps(stored, indent=1) + "\n").encode())
 
@@ -383,17 +384,20 @@ class _Clock:
     compiling = 0.0
     living = 0.0
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """``function``, compiled for the first arguments that it is called with."""
+    def compiled(self, function: Callable[..., Any], *content: Any) -> Callable[..., Any]:
+        """``function``, compiled for the first arguments that it is called with.
+
+        ``content``: all that its program depends on beside the shapes of its arguments, as JSON
+        holds it.
+        """
         program: Any = None
 
         def call(*arguments: Any) -> Any:
             nonlocal program
             began = time.perf_counter()
             if program is None:
-                with _refusals():
-                    lowered = jax.jit(function).lower(*arguments)
-                program = _compiled(lowered)
+                shapes = [f"{jax.typeof(leaf)}" for leaf in jax.tree.leaves(arguments)]
+                program = _compiled(function, arguments, _digest([content, shapes]))
             ready = time.perf_counter()
             value = jax.block_until_ready(program(*arguments))
             self.compiling += ready - began
@@ -404,22 +408,26 @@ class _Clock:
 
 
 _PROGRAMS: collections.OrderedDict[str, Any] = collections.OrderedDict()
-_MOST_PROGRAMS = 64
+"""Compiled programs, by their text, and by what they depend on."""
+_MOST_PROGRAMS = 128
 
 
-def _compiled(lowered: Any) -> Any:
-    """The compiled program; one that is the same to the letter is not compiled twice.
+def _compiled(function: Callable[..., Any], arguments: Any, content: str) -> Any:
+    """The compiled program; one that is the same is not compiled twice, nor even traced.
 
     Controls are born as their rules are, and tasks of one size are lived by one program: in small
     cells compiling is nearly all that there is to do.
     """
-    text = hashlib.sha256(lowered.as_text().encode()).hexdigest()
-    if text not in _PROGRAMS:
-        _PROGRAMS[text] = lowered.compile()
-    _PROGRAMS.move_to_end(text)
-    if len(_PROGRAMS) > _MOST_PROGRAMS:
+    if content not in _PROGRAMS:
+        with _refusals():
+            lowered = jax.jit(function).lower(*arguments)
+        text = _digest(lowered.as_text())
+        _PROGRAMS[content] = _PROGRAMS[text] if text in _PROGRAMS else lowered.compile()
+        _PROGRAMS[text] = _PROGRAMS[content]
+    _PROGRAMS.move_to_end(content)
+    while len(_PROGRAMS) > _MOST_PROGRAMS:
         _PROGRAMS.popitem(last=False)
-    return _PROGRAMS[text]
+    return _PROGRAMS[content]
 
 
 @contextlib.contextmanager
@@ -444,12 +452,12 @@ def _liver(
 
     Sampling, birth, life and score are programs of their own, so that cells can share them.
     """
-    entrant = content["entrant"]
-    sample = clock.compiled(task.sample)
+    entrant, of_task = content["entrant"], content["task"]
+    sample = clock.compiled(task.sample, "sample", of_task)
     # The stream that a learner lives through with a key (see Lifetime.start).
     keys_of = lambda key: jax.random.split(jax.random.fold_in(key, 0))  # noqa: E731
     if entrant["kind"] == "chance":
-        best, score = _constant(task, sample), clock.compiled(task.score)
+        best, score = _constant(task, sample), clock.compiled(task.score, "score", of_task)
 
         def guess(key: Array) -> dict[str, Array]:
             episode = sample(keys_of(key)[0])
@@ -457,10 +465,20 @@ def _liver(
 
         return guess
     with _refusals():
-        learner, theta = _learner(entrant, task, content["seed"])
+        learner, theta = learner_of(entrant, task, content["seed"])
+    if isinstance(learner, HostLearner):
+        return _host_liver(learner, theta, task, clock, sample)
     lifetime = Lifetime(learner, task)
-    birth, live = clock.compiled(learner.init), clock.compiled(_lived_through(lifetime))
-    score = clock.compiled(lambda outcome, episode: lifetime.score(outcome, episode)[1])
+    spec, acts = task.spec, repr(interventions_of(task))
+    sizes = [spec.num_inputs, spec.num_outputs, spec.loss, spec.symbols_lived]
+    # A rule's network is made of its content, the sizes and the seed; a learner by name says all.
+    who = [entrant, content["seed"]] if entrant["kind"] == "rule" else repr(learner)
+    birth = clock.compiled(learner.init, "birth", who, sizes)
+    live = clock.compiled(_lived_through(lifetime), "life", who, sizes, acts)
+    limits = [getattr(learner, name, None) for name in ("max_ticks", "ticks_behind")]
+    score = clock.compiled(
+        lambda outcome, episode: lifetime.score(outcome, episode)[1], "score", of_task, limits
+    )
 
     def whole(key: Array) -> dict[str, Array]:
         key_task, key_learner = keys_of(key)
@@ -470,26 +488,50 @@ def _liver(
     return whole
 
 
+def _host_liver(
+    learner: HostLearner, theta: Any, task: Task, clock: _Clock, sample: Callable[[Array], Episode]
+) -> Callable[[Array], dict[str, Array]]:
+    """As `_liver`, for a learner that no program can be compiled of."""
+    score = clock.compiled(task.score)
+
+    def whole(key: Array) -> dict[str, Array]:
+        episode = sample(jax.random.split(jax.random.fold_in(key, 0))[0])
+        with _refusals():
+            life = HostLife(learner, task, key, theta, episode)
+        began = time.perf_counter()
+        life.advance()
+        clock.living += time.perf_counter() - began
+        return score(life.outcome(), episode)
+
+    return whole
+
+
 def _lived_through(lifetime: Lifetime) -> Callable[..., Outcome]:
     """(theta, newborn, episode, key) -> what came of the lifetime."""
     return lambda theta, newborn, episode, key: lifetime.through(theta, newborn, episode, key)[1]
 
 
-def _learner(entrant: Mapping[str, Any], task: Task, seed: int) -> tuple[Learner, Any]:
+def learner_of(
+    entrant: Mapping[str, Any], task: Task, seed: int
+) -> tuple[Learner | HostLearner, Any]:
     """(learner, theta) of an entrant's content."""
     from loopymeta import training
 
     if entrant["kind"] == "learner":
-        learner = LEARNERS[entrant["learner"]](task, entrant["hidden"])
-        return learner, learner.init_theta()
+        learner = by_name.learner_of(entrant["learner"], task, entrant["hidden"])
+        return learner, _fitted(entrant.get("theta"), learner)
     types = training.config_types()
     network = runs.from_dict(entrant["network"], types, "network", NetworkConfig)
     plastic = network.build(task.spec, seed + 2_000_003)
-    theta = plastic.init_theta()
-    if entrant["theta"] is not None:
-        given = parameters.theta_from_json(entrant["theta"])
-        theta = parameters.check_theta(given, theta, space=plastic.space())
-    return plastic, theta
+    return plastic, _fitted(entrant["theta"], plastic)
+
+
+def _fitted(stored: Any, learner: Any) -> Any:
+    """The theta that JSON holds, which must be one of the learner's; None: its own."""
+    own = learner.init_theta()
+    if stored is None:
+        return own
+    return parameters.check_theta(parameters.theta_from_json(stored), own, space=learner.space())
 
 
 # --- chance --------------------------------------------------------------------------------------
@@ -553,7 +595,7 @@ def _environment(optimise: bool) -> dict[str, str]:
     path = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     flags = "--xla_cpu_multi_thread_eigen=false --xla_force_host_platform_device_count=1"
     given = os.environ.get("XLA_FLAGS", "")
-    given += "" if optimise else " --xla_backend_optimization_level=0"
+    given += "" if optimise else f" {_machine.hasty_flags()}"
     alone = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     # One lifetime of one small network is no work for an accelerator, which workers would share.
     usual = {"JAX_PLATFORMS": "cpu", "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -719,7 +761,8 @@ def compare(
       seed: of the lifetimes.
       out: folder; cells are kept in its folder ``cells``.
       jobs: processes; None: one a core; 0: all in this process, one after another.
-      optimise: False: programs are compiled in half the time and run slower, for the quick suite.
+      optimise: False: programs are compiled in a third of the time and run slower, for the quick
+        suite.
       watcher: hears of the progress.
 
     Returns:

@@ -20,7 +20,7 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import behind
 from loopymeta.graph import Graph
-from loopymeta.interventions import Hurry, interventions_of
+from loopymeta.interventions import Hurry, Intervention, interventions_of
 from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
 from loopymeta.parameters import Theta
 from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task, masked_mean
@@ -353,6 +353,14 @@ def encode(values: Array, size: int) -> Array:
     return jax.nn.one_hot(values, size) if jnp.issubdtype(values.dtype, jnp.integer) else values
 
 
+class Stage(NamedTuple):
+    """Symbols ``start`` to ``stop``, and what is done to the learner before the first of them."""
+
+    start: int
+    stop: int
+    acts: tuple[tuple[int, Intervention], ...]  # numbered in the order of their times
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lifetime:
     """The objective of a learner on a task: (theta, key) -> (loss, metrics).
@@ -509,23 +517,33 @@ class Lifetime:
         Between two interventions it is an `advance` of its own, so that they cost nothing to the
         symbols in between, and the state may take another form.
         """
-        acts = interventions_of(self.task)
-        if not acts:
-            return self.advance(theta, state, episode, key)
-        length, newborn, learner = episode.target.shape[0], state, self.learner
-        chance = jax.random.fold_in(key, 2)
-        parts = []
-        for start, stop in itertools.pairwise(sorted({0, length, *(act.at for act in acts)})):
-            for number, act in enumerate(acts):
-                if act.at == start:
-                    own = jax.random.fold_in(chance, number)
-                    learner, state = act.apply(learner, state, own, lambda: newborn)
-            life = dataclasses.replace(self, learner=learner)
-            part = jax.tree.map(lambda x, a=start, b=stop: x[a:b], episode)
-            state, *lived = life.advance(theta, state, part, key, start)
+        life, newborn, parts = self, state, []
+        for stage in self.stages():
+            life, state = life.entered(stage, state, key, newborn)
+            part = jax.tree.map(lambda x, at=stage: x[at.start : at.stop], episode)
+            state, *lived = life.advance(theta, state, part, key, stage.start)
             parts.append(tuple(lived))
-        outcome, seen = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+        outcome, seen = jax.tree.map(lambda *x: jnp.concatenate(x) if x[1:] else x[0], *parts)
         return state, outcome, seen
+
+    def stages(self) -> list[Stage]:
+        """The symbols between two interventions, with those that come before the first of them."""
+        acts = list(enumerate(interventions_of(self.task)))
+        borders = sorted({0, self.task.spec.length, *(act.at for _, act in acts)})
+        return [
+            Stage(start, stop, tuple((number, act) for number, act in acts if act.at == start))
+            for start, stop in itertools.pairwise(borders)
+        ]
+
+    def entered(
+        self, stage: Stage, state: State, key: Array, newborn: State
+    ) -> tuple[Lifetime, State]:
+        """The lifetime and the state behind the interventions with which a stage begins."""
+        learner, chance = self.learner, jax.random.fold_in(key, 2)
+        for number, act in stage.acts:
+            own = jax.random.fold_in(chance, number)
+            learner, state = act.apply(learner, state, own, lambda: newborn)
+        return dataclasses.replace(self, learner=learner), state
 
     def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
         """Lives one lifetime: (loss, metrics). Pure; jit, vmap and grad it as you like."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from loopymeta import runs
@@ -218,3 +219,18 @@ class LineReporter(_Tables):
         """The figures are in the lines already."""
         del result
         sys.stdout.flush()
+
+
+@contextlib.contextmanager
+def life_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal for `loopymeta.living.live_through`, which is given what this yields."""
+    from tqdm.auto import tqdm
+
+    form = "{desc} {n_fmt}/{total_fmt} |{bar:20}| {elapsed}, {remaining} left"
+    with tqdm(desc=label, bar_format=form, disable=not sys.stderr.isatty()) as bar:
+
+        def watch(lived: int, length: int) -> None:
+            bar.total = length
+            bar.update(lived - bar.n)
+
+        yield watch

@@ -108,6 +108,7 @@ SUITE: dict[str, Entry] = {
     # language
     "names": Entry(tasks.Names(symbols=50_000), "prequential_nats"),
     "text": Entry(tasks.Text(symbols=40_000), "prequential_bpc"),
+    "huckleberry": Entry(tasks.Text(file="huck_fin", symbols=40_000), "prequential_bpc"),
     "caesar": _accuracy(tasks.Caesar(), "accuracy"),
     # images
     "digits-by-row": _accuracy(tasks.SequentialDigits(), "test_accuracy"),
@@ -115,7 +116,10 @@ SUITE: dict[str, Entry] = {
 }
 """Name -> entry: the full suite."""
 
-_CODE = tasks.Caesar(shift=None, symbols=100)
+
+def _code(symbols: int) -> tasks.Caesar:
+    return tasks.Caesar(shift=None, symbols=symbols)
+
 
 SUITE_QUICK: dict[str, Entry] = {
     # memory
@@ -141,15 +145,15 @@ SUITE_QUICK: dict[str, Entry] = {
     "redundant": Entry(tasks.Redundant(width=8, examples=300), "nmse_late"),
     # long life
     "shift": Entry(tasks.Shift(segments=3, segment_length=100)),
-    "forgetting": _accuracy(tasks.Forgetting(_CODE, _CODE), "accuracy_after"),
+    "forgetting": _accuracy(tasks.Forgetting(_code(100), _code(100)), "accuracy_after"),
     "transfer": Entry(tasks.Transfer(tasks.Boolean("any", sets=50)), "examples_second", limit=50.0),
     "composition": _accuracy(tasks.Composition(alphabet=4, sets=20), "accuracy_after_parts"),
     "speedup": _accuracy(tasks.Speedup(tasks.Boolean("xor", sets=100)), "accuracy_after"),
     # robustness
-    "garbage": _accuracy(tasks.Garbage(_CODE, span=30), "accuracy_after"),
-    "perturbed": _accuracy(tasks.Perturbed(_CODE), "accuracy_after"),
-    "zeroed": _accuracy(tasks.Zeroed(_CODE, span=20), "accuracy_after"),
-    "lesioned": _accuracy(tasks.Lesioned(_CODE), "accuracy_after"),
+    "garbage": _accuracy(tasks.Garbage(_code(135), span=30), "accuracy_after"),
+    "perturbed": _accuracy(tasks.Perturbed(_code(150)), "accuracy_after"),
+    "zeroed": _accuracy(tasks.Zeroed(_code(150), span=20), "accuracy_after"),
+    "lesioned": _accuracy(tasks.Lesioned(_code(150)), "accuracy_after"),
     # signals
     "henon": Entry(tasks.Henon(symbols=400), "nmse_late"),
     "mackey-glass": Entry(tasks.MackeyGlass(symbols=400), "nmse_late"),

@@ -43,7 +43,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loopymeta import _validate, graph, runs
+from loopymeta import _machine, _validate, graph, runs
 from loopymeta._jax import Array, jax
 from loopymeta.checkpoint import write_atomic
 from loopymeta.config import NetworkConfig
@@ -575,7 +575,7 @@ def _live(config: SweepConfig, life: Lifetime, course: Course, place: int, strea
         # Every point is another program, and most of its time goes into compiling it. What lives
         # shortly is not worth an optimised one; for the rest, level 1 runs as fast as level 3.
         short = num * course.task.spec.length <= SHORT
-        options["xla_backend_optimization_level"] = 0 if short else 1
+        options = _machine.hasty_options() if short else {"xla_backend_optimization_level": 1}
     live = jax.jit(lambda theta, keys: evaluate(life, theta, keys)[0][0], compiler_options=options)
     theta = jax.tree.map(lambda leaf: leaf[None], life.init_theta())
     return course.scale(live(theta, _keys(config, stream, place, num)))

@@ -10,6 +10,8 @@ nothing where all is well. They are plain functions, to be called from any test 
 from __future__ import annotations
 
 import dataclasses
+import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -288,6 +290,8 @@ def check_learner(
 ) -> None:
     """Checks that a learner keeps the contract of `loopymeta.lifetime.Learner` on a task.
 
+    One that lives on the host is checked for that of `loopymeta.learners.HostLearner`.
+
     Predictions are finite, of the task's size, the same for the same key, and made before the
     target is looked at; targets that are not taught change nothing; the state keeps its structure,
     shapes and types, and stays finite; a second symbol compiles nothing.
@@ -300,12 +304,17 @@ def check_learner(
 
     Errors: AssertionError that says what is not as it must be.
     """
+    from loopymeta.learners.host import HostLearner
+
     name, spec, key = _name(learner), task.spec, jax.random.key(0)
     theta = learner.init_theta() if theta is None else theta
     episode = jax.tree.map(lambda x: x[:symbols], task.sample(jax.random.key(1)))
     length = episode.target.shape[0]
     times = jnp.arange(length)
     episode = episode._replace(taught=times % 3 != 1, intervention=jnp.zeros(length, jnp.int32))
+    if isinstance(learner, HostLearner):
+        _check_host_learner(learner, theta, spec, episode)
+        return
 
     before = learner.init(key, theta)
     traced = []
@@ -332,18 +341,58 @@ def check_learner(
     jitted(after, teaching)
     _require(len(traced) == 1, f"{name} compiles again at its second symbol")
 
-    live = jax.jit(lambda episode, key: _live(learner, theta, task, episode, key))
-    state, predictions = live(episode, key)
+    live = jax.jit(lambda episode: _live(learner, theta, task, episode, key))
+    state, predictions = live(episode)
     _require(_finite((state, predictions)), f"{name} is not finite after {length} symbols")
-    _require(
-        _close(live(episode, key)[1], predictions, 0), f"{name} must be the same for the same key"
-    )
+    _check_targets(name, spec, episode, lambda episode: live(episode)[1], predictions)
+
+
+def _check_targets(
+    name: str,
+    spec: Spec,
+    episode: Episode,
+    predict: Callable[[Episode], Any],
+    predictions: Any,
+) -> None:
+    """Predictions [T, O] are the same again, and know no target that is to come or not taught."""
+    same = _close(predict(episode), predictions, 0)
+    _require(same, f"{name} must be the same for the same key")
+    length = len(episode.target)
     for at in (0, length // 2):
-        other = live(_other_targets(episode, spec, times >= at), key)[1]
+        other = predict(_other_targets(episode, spec, jnp.arange(length) >= at))
         same = _close(other[: at + 1], predictions[: at + 1], 0)
         _require(same, f"{name} looks at the target of symbol {at} before it predicts it")
-    unseen = live(_other_targets(episode, spec, ~episode.taught), key)[1]
+    unseen = predict(_other_targets(episode, spec, ~episode.taught))
     _require(_close(unseen, predictions, 0), f"{name} looks at targets that are not taught")
+
+
+def _check_host_learner(learner: Any, theta: Theta, spec: Spec, episode: Episode) -> None:
+    """As `check_learner`: probabilities that sum to 1, and a state that goes through JSON."""
+    name, num, length = _name(learner), spec.num_outputs, len(episode.target)
+
+    def live(episode: Episode, stop: int = length) -> np.ndarray:
+        """Predictions [T, O]; at symbol ``stop`` the learner goes through JSON."""
+        living, found = learner.begin(theta, 0), []
+        rows = zip(*(np.asarray(x).tolist() for x in episode[:4]), strict=True)
+        for at, (stimulus, target, _, taught) in enumerate(rows):
+            if at == stop:
+                living = learner.resume(theta, json.loads(json.dumps(living.to_json())))
+            found.append(np.asarray(living.predict(stimulus)))
+            living.teach(target if taught else None)
+        return np.array(found)
+
+    predictions = live(episode)
+    right = predictions.shape == (length, num)
+    _require(right, f"{name} must predict [{num}], got {predictions.shape[1:]}")
+    sums = np.exp(predictions).sum(1)
+    _require(
+        np.isfinite(predictions).all() and _close(sums, np.ones(length), 1e-9),
+        f"{name} must predict finite log probabilities of sum 1",
+    )
+    _check_targets(name, spec, episode, live, predictions)
+    for stop in (1, length // 2):
+        same = _close(live(episode, stop), predictions, 0)
+        _require(same, f"{name} goes on otherwise when it is resumed at symbol {stop}")
 
 
 # --- tasks ---------------------------------------------------------------------------------------

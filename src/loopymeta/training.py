@@ -554,6 +554,11 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
     return network, _theta_in(path, data)
 
 
+def is_learner(path: str | os.PathLike[str]) -> bool:
+    """Whether a rule file or run folder is of a learner that was meta-learned, not of a rule."""
+    return "learner" in _read_rule_file(path)[1]
+
+
 def read_learner(path: str | os.PathLike[str]) -> tuple[str, Theta]:
     """The text and theta of a learner that was meta-learned, from its rule file or run folder.
 

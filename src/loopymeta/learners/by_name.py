@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import inspect
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta.learners._text import call_of
 from loopymeta.learners.counts import OnlineNGram
 from loopymeta.learners.hierarchical import HierarchicalLSTM
+from loopymeta.learners.host import HostLearner
 from loopymeta.learners.in_context import InContextRNN
+from loopymeta.learners.online_gradient import OnlineGradient
+from loopymeta.learners.plastic_memory import PlasticMemoryLearner
+from loopymeta.learners.ppm import PPM
 from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.learners.reservoir import reservoir
 from loopymeta.lifetime import Learner
 from loopymeta.tasks.base import Task
+
+AnyLearner = Learner | HostLearner
+
+
+class Kind(NamedTuple):
+    """A kind of learner that has a name.
+
+    Attributes:
+      make: (task, **options) -> learner.
+      options: the class or function whose signature names the options.
+      size: the option that is the number of hidden nodes; None where there is none.
+      compiled: whether an outer loop can search its theta (host learners are not compiled).
+    """
+
+    make: Callable[..., AnyLearner]
+    options: Any
+    size: str | None = None
+    compiled: bool = True
 
 
 def _lstm(task: Task, **options: Any) -> Learner:
@@ -26,46 +47,74 @@ def _lstm(task: Task, **options: Any) -> Learner:
     return dataclasses.replace(tuned, **options)
 
 
-def _for_spec(kind: Any, task: Task, **options: Any) -> Learner:
-    return kind.for_spec(task.spec, **options)
+def _reservoir(task: Task, **options: Any) -> Learner:
+    from loopymeta.baselines import tuned_reservoir
+
+    # The one that is tuned, where nothing else is asked for.
+    return reservoir(task.spec, **options) if options else tuned_reservoir(task)
 
 
-def _with(kind: Any, make: Any = None, **fixed: Any) -> tuple[Callable[..., Learner], Any]:
-    """(task -> learner, where its options are named)."""
-    return functools.partial(make or functools.partial(_for_spec, kind), **fixed), kind
+def _network(options: Any, **fixed: Any) -> Kind:
+    """Learners with ``for_spec`` and ``width``."""
+
+    def make(task: Task, **given: Any) -> Learner:
+        return options.for_spec(task.spec, **(fixed | given))
+
+    return Kind(make, options, "width")
 
 
-_MAKERS: Mapping[str, tuple[Callable[..., Learner], Any]] = {
-    "lstm": _with(OnlineRNN, _lstm),
-    "gru": _with(OnlineRNN, cell="gru"),
-    "elman": _with(OnlineRNN, cell="elman"),
-    "hierarchical": _with(HierarchicalLSTM),
-    "in_context": _with(InContextRNN),
-    "counts": _with(OnlineNGram, OnlineNGram.for_task),
-    "reservoir": _with(reservoir, lambda task, **options: reservoir(task.spec, **options)),
+LEARNERS: dict[str, Kind] = {
+    "lstm": Kind(_lstm, OnlineRNN, "width"),
+    "gru": _network(OnlineRNN, cell="gru"),
+    "elman": _network(OnlineRNN, cell="elman"),
+    "hierarchical": _network(HierarchicalLSTM),
+    "in_context": _network(InContextRNN),
+    "rtrl": _network(OnlineGradient, method="rtrl", width=64),
+    "snap1": _network(OnlineGradient, method="snap1"),
+    "online_rflo": _network(OnlineGradient, method="rflo"),
+    "online_eprop": _network(OnlineGradient, method="eprop"),
+    "uoro": _network(OnlineGradient, method="uoro"),
+    "dfa": _network(OnlineGradient, method="dfa"),
+    "reservoir": Kind(_reservoir, reservoir, "num_hidden"),
+    "counts": Kind(OnlineNGram.for_task, OnlineNGram),
+    "ppm": Kind(PPM.for_task, PPM, compiled=False),
+    "plastic_memory": Kind(PlasticMemoryLearner.for_task, PlasticMemoryLearner, compiled=False),
 }
-NAMES = tuple(_MAKERS)
-"""Names of learners that `learner_of` makes."""
-_SIZES = ("spec", "num_inputs", "num_outputs", "loss", "parallel")
+"""Name -> kind of learner; a learner of your own is one entry more.
+
+A learner that cannot live a task says so by a ValueError or TypeError when it is made."""
+_SIZES = ("spec", "num_inputs", "num_outputs", "loss", "parallel", "continues")
 
 
-def check(text: str) -> None:
-    """Refuses a text that names no learner, or an option that it does not have."""
+def known(text: str) -> bool:
+    """Whether a text names a learner, whatever its options."""
+    return text.partition("(")[0].strip() in LEARNERS
+
+
+def check(text: str) -> Kind:
+    """The kind of learner that a text names.
+
+    Raises:
+      ValueError: it names none, or an option that it does not have.
+    """
     name, options = call_of(text, "learner")
-    if name not in _MAKERS:
-        raise _validate.unknown("learner", name, NAMES)
-    known = [each for each in inspect.signature(_MAKERS[name][1]).parameters if each not in _SIZES]
+    if name not in LEARNERS:
+        raise _validate.unknown("learner", name, LEARNERS)
+    parameters = inspect.signature(LEARNERS[name].options).parameters
+    allowed = [each for each in parameters if each not in _SIZES]
     for option in options:
-        if option not in known:
-            raise _validate.unknown(f"option of learner {name!r},", option, known)
+        if option not in allowed:
+            raise _validate.unknown(f"option of learner {name!r},", option, allowed)
+    return LEARNERS[name]
 
 
-def learner_of(text: str, task: Task) -> Learner:
+def learner_of(text: str, task: Task, hidden: int | None = None) -> Any:
     """The learner for a task that a line of text names, with options other than its own.
 
     Args:
-      text: ``name`` or ``name(option=value, ...)``, the name being one of `NAMES`.
+      text: ``name`` or ``name(option=value, ...)``, the name being one of `LEARNERS`.
       task: what it is to live: its sizes, its loss and its lifespan.
+      hidden: hidden nodes, where the text does not say; None: the learner's own number.
 
     Raises:
       ValueError, TypeError: the text cannot be read, names what is not known (the nearest is
@@ -78,6 +127,8 @@ def learner_of(text: str, task: Task) -> Learner:
     Traceback (most recent call last):
     ValueError: unknown option of learner 'gru', 'widht'. Did you mean 'width'? Known: cell, ...
     """
-    check(text)
-    name, options = call_of(text, "learner")
-    return _MAKERS[name][0](task, **options)
+    kind = check(text)
+    _, options = call_of(text, "learner")
+    if hidden is not None and kind.size is not None:
+        options.setdefault(kind.size, hidden)
+    return kind.make(task, **options)

@@ -141,20 +141,21 @@ class OnlineNGram:
         symbol = jnp.where(stimulus.any(), stimulus.argmax(), self.num_inputs).astype(jnp.int32)
         seen = jnp.concatenate([symbol[None], state.context])[: self.order - 1]
         places = self._places(seen)
+        counts = (jnp.asarray(teaching.taught) > 0) & (jnp.asarray(teaching.plastic) > 0)
+        # What is not taught may be anything, nan too: it is not looked at.
+        target = jnp.where(counts, teaching.target, 0.0).argmax()
+        one = counts * jax.nn.one_hot(target, self.num_outputs)
+        # Written before they are read (what was written is taken off again), so that they can be
+        # written in place: else every table would be copied, whole, at every symbol.
+        tables = tuple(
+            table.at[place].add(one) for table, place in zip(state.tables, places, strict=True)
+        )
         discount = theta["discount"]
         probability = jnp.full(self.num_outputs, 1 / self.num_outputs)
-        for table, place in zip(state.tables, places, strict=True):
-            count = table[place]
+        for table, place in zip(tables, places, strict=True):
+            count = table[place] - one
             total = count.sum()
             kept = jnp.maximum(count - discount, 0.0)
             mixed = kept + discount * (count > 0).sum() * probability
             probability = jnp.where(total > 0, mixed / jnp.maximum(total, 1.0), probability)
-        counts = (jnp.asarray(teaching.taught) > 0) & (jnp.asarray(teaching.plastic) > 0)
-        # What is not taught may be anything, nan too: it is not looked at.
-        target = jnp.where(counts, teaching.target, 0.0).argmax()
-        one = counts.astype(probability.dtype)
-        tables = tuple(
-            table.at[place, target].add(one)
-            for table, place in zip(state.tables, places, strict=True)
-        )
         return CountState(tables, seen), jnp.log(probability), jnp.ones(())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.learners.host import HostLearner, Living
 from loopymeta.lifetime import Learner
 from loopymeta.network import Teaching
 from loopymeta.parameters import Theta
@@ -17,7 +19,7 @@ _DRAWN = -2  # stands in a stream of symbols for the one that was drawn last
 
 
 def sample_text(
-    learner: Learner,
+    learner: Learner | HostLearner,
     theta: Theta,
     state: Any,
     prefix: str,
@@ -36,7 +38,7 @@ def sample_text(
     Args:
       learner: any whose stimuli and targets are the symbols of one alphabet.
       theta: its meta-parameters.
-      state: of a learner that has lived, say through a book.
+      state: of a learner that has lived, say through a book (`loopymeta.living.live_through`).
       prefix: what it hears first; empty: a symbol of silence.
       length: characters to draw.
       temperature: 1 draws from what is predicted, less from what is probable; 0 takes the most
@@ -70,6 +72,9 @@ def sample_text(
     if not length:
         return ""
     heard = np.array([places[character] for character in prefix] or [-1], np.int32)
+    if isinstance(learner, HostLearner):
+        drawn = _sample_on_host(copy.deepcopy(state), heard, length, temperature, key)
+        return "".join(alphabet[place] for place in drawn)
     untaught = Teaching(jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
     @jax.jit
@@ -96,3 +101,21 @@ def sample_text(
     symbols = np.concatenate([heard, np.full(length, _DRAWN, np.int32)])[: len(heard) + length - 1]
     drawn = sample(theta, state, jnp.asarray(symbols), untaught, key)[len(heard) - 1 :]
     return "".join(alphabet[int(place)] for place in drawn[:length])
+
+
+def _sample_on_host(
+    living: Living, heard: np.ndarray, length: int, temperature: float, key: Array
+) -> list[int]:
+    """The symbols that a host learner goes on with; it hears them, and is taught nothing."""
+    chance = np.random.default_rng(np.asarray(jax.random.key_data(key)))
+    for symbol in heard:
+        log_p = living.predict(int(symbol))
+    drawn: list[int] = []
+    for _ in range(length):
+        place = int(log_p.argmax())
+        if temperature:
+            weight = np.exp((log_p - log_p.max()) / temperature)
+            place = int(chance.choice(len(log_p), p=weight / weight.sum()))
+        drawn.append(place)
+        log_p = living.predict(place)
+    return drawn

@@ -260,10 +260,11 @@ class OnlineRNN:
         losses, _ = symbol_loss(prediction.T, window.target.T, self.loss)
         return (losses * window.taught).sum() / jnp.maximum(window.taught.sum(), 1.0)
 
-    def _update(self, theta: Theta, state: RNNState) -> RNNState:
-        """One step down the gradient of the window's loss; only what overlaps stays in it."""
-        gradient = jax.grad(self.window_loss)(state.weight, state.window)
-        gradient = mean_of_streams(gradient, self.parallel)
+    def descend(self, theta: Theta, state: Any, gradient: Any) -> tuple[Any, Any]:
+        """One step of the optimiser down a gradient: (weight, optimizer).
+
+        ``state`` is any with weight, optimizer, age and kept, as an `RNNState` has them.
+        """
         if not isinstance(state.kept, tuple):  # of what is not there the optimiser hears nothing
             gradient = jax.tree.map(jnp.multiply, gradient, state.kept)
         direction, optimizer = self._transform().update(gradient, state.optimizer, state.weight)
@@ -271,10 +272,17 @@ class OnlineRNN:
         weight = jax.tree.map(lambda w, d: w + step * d, state.weight, direction)
         if not isinstance(state.kept, tuple):
             weight = jax.tree.map(jnp.multiply, weight, state.kept)
+        return weight, optimizer
+
+    def _update(self, theta: Theta, state: RNNState) -> RNNState:
+        """One step down the gradient of the window's loss; only what overlaps stays in it."""
+        gradient = jax.grad(self.window_loss)(state.weight, state.window)
+        gradient = mean_of_streams(gradient, self.parallel)
+        changed = self.descend(theta, state, gradient)
         taught = any_stream(state.window.taught.any(), self.parallel)
         weight, optimizer = jax.tree.map(
             lambda new, old: jnp.where(taught, new, old),
-            (weight, optimizer),
+            changed,
             (state.weight, state.optimizer),
         )
         return self._overlapping(state._replace(weight=weight, optimizer=optimizer))

@@ -1,0 +1,364 @@
+"""How far do recurrent networks come on chaotic signals, taught forwards and backwards in time?
+
+64 tanh units learn to predict Hénon, Mackey-Glass and Lorenz, 15,000 symbols of 8 parallel streams
+with shared weights: by online-gradient methods, which change the weights at every symbol, and by
+backpropagation through the last 16 symbols. Rates are chosen on seeds of their own, and the error
+is reported on fresh ones. Beside it: the cosine of each method's gradient to the exact one.
+
+    python experiments/signals.py live [--methods rflo snap1] [--tasks henon]
+    python experiments/signals.py cosine
+    python experiments/signals.py page
+
+`live` adds what is not yet there to docs/figures/signals.json, life by life, so that it may be
+stopped and started at any time; `page` draws the figure and writes the tables of
+docs/online_gradient.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import loopymeta as lm
+from loopymeta.checkpoint import write_atomic
+from loopymeta.learners import OnlineGradient, OnlineRNN, Parallel
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+PAGE = DOCS / "online_gradient.md"
+FIGURES = DOCS / "figures"
+TASKS = ("henon", "mackey_glass", "lorenz")
+REPORTED = {
+    "rflo": (0.0704, 0.0572, 0.0442),
+    "snap1": (0.0052, 0.0050, 0.0024),
+    "rtrl": (0.0052, 0.0180, 0.0051),
+}
+"""What others report of the same sizes and steps, task by task."""
+
+GRID = tuple((rate, 0.1) for rate in (0.0003, 0.001, 0.003, 0.01))
+"""(learning rate, horizon): what is tried. A horizon of 1 is worse at every rate but the least."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """A way to learn, and what is tried for it."""
+
+    name: str
+    """In the tables."""
+    choices: dict[str, Any]
+    """Of `OnlineGradient`; of `OnlineRNN` where there is a window."""
+    like: str = ""
+    """The variant whose setting it takes instead: a life of RTRL costs a hundred of the others."""
+
+
+VARIANTS = {
+    "snap1": Variant("SnAp-1", {"method": "snap1"}),
+    "rtrl": Variant("RTRL", {"method": "rtrl"}, like="snap1"),
+    "bptt": Variant("BPTT, 16 symbols", {"window": 16, "interval": 1, "momentum": 0.9}),
+    "rflo": Variant("RFLO, leak .5", {"method": "rflo", "leak": 0.5}),
+    "rflo_random": Variant(
+        "RFLO, leak .5, random feedback", {"method": "rflo", "leak": 0.5, "feedback": "random"}
+    ),
+    "eprop": Variant("e-prop, random feedback", {"method": "eprop"}),
+    "dfa": Variant("direct feedback alignment", {"method": "dfa"}),
+    "uoro": Variant("UORO", {"method": "uoro"}),
+}
+"""RFLO keeps what the leak keeps, so that it is itself only with one."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """How it is measured."""
+
+    symbols: int = 15000
+    """In a stream."""
+    streams: int = 8
+    """Parallel streams of one life."""
+    width: int = 64
+    """Units."""
+    development: tuple[int, ...] = (100, 101)
+    """Seeds on which settings are chosen, by the error of the second half of a life."""
+    fresh: tuple[int, ...] = (0, 1, 2, 3)
+    """Seeds that are reported."""
+
+
+# --- lives ---------------------------------------------------------------------------------------
+
+
+def learner_of(variant: Variant, spec: Any, width: int) -> Any:
+    """The learner of a variant on a task."""
+    if "window" in variant.choices:
+        return OnlineRNN.for_spec(spec, cell="elman", width=width, **variant.choices)
+    return OnlineGradient.for_spec(spec, width=width, **variant.choices)
+
+
+@functools.cache
+def program(config: Config, task_name: str, name: str) -> Any:
+    """(theta, key) -> metrics of one life, compiled."""
+    task = lm.make_task(task_name, symbols=config.symbols)
+    learner = learner_of(VARIANTS[name], task.spec, config.width)
+    life = Parallel(lm.Lifetime(learner, task), config.streams)
+    return jax.jit(lambda theta, key: life(theta, key)[1])
+
+
+def live(
+    config: Config, task: str, name: str, setting: tuple[float, float], seed: int
+) -> dict[str, Any]:
+    """The errors of one life: of all of it, its second half, its last twentieth, and the curve."""
+    theta = dict(zip(("learning_rate", "horizon"), map(jnp.asarray, setting), strict=True))
+    metrics = jax.device_get(program(config, task, name)(theta, lm.key(seed)))
+    return {
+        "all": float(metrics["nmse"]),
+        "late": float(metrics["nmse_late"]),
+        "last": float(metrics["nmse_curve"][-1]),
+        "curve": [round(float(x), 7) for x in metrics["nmse_curve"]],
+    }
+
+
+Lives = dict[str, dict[str, Any]]
+
+
+def key_of(task: str, name: str, setting: tuple[float, float], seed: int) -> str:
+    """The name of a life in the file of results."""
+    return f"{task} {name} rate {setting[0]:g} horizon {setting[1]:g} seed {seed}"
+
+
+def chosen(config: Config, lives: Lives, task: str, name: str) -> tuple[float, float]:
+    """The setting with the least error on the development seeds."""
+    name = VARIANTS[name].like or name
+
+    def error(setting: tuple[float, float]) -> float:
+        errors = [lives[key_of(task, name, setting, s)]["late"] for s in config.development]
+        return float(np.nan_to_num(np.mean(errors), nan=np.inf))
+
+    return min(GRID, key=error)
+
+
+def text_of(record: dict[str, Any]) -> bytes:
+    """A record as JSON, a line for each life."""
+    config, lives = json.dumps(record["config"]), record["lives"]
+    lines = ",\n".join(f"  {json.dumps(k)}: {json.dumps(lives[k])}" for k in sorted(lives))
+    return f'{{\n "config": {config},\n "lives": {{\n{lines}\n }}\n}}\n'.encode()
+
+
+def main(config: Config, path: Path, tasks: Iterable[str], names: Iterable[str]) -> Lives:
+    """Lives all that the file at ``path`` does not have yet, and writes it life by life."""
+    record = json.loads(path.read_text()) if path.exists() else {}
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))
+    if record.get("config", plain) != plain:
+        raise ValueError(f"{path} was made with another configuration: {record['config']}")
+    lives: Lives = record.get("lives", {})
+
+    def ensure(task: str, name: str, setting: tuple[float, float], seed: int) -> None:
+        key = key_of(task, name, setting, seed)
+        if key not in lives:
+            lives[key] = live(config, task, name, setting, seed)
+            write_atomic(path, text_of({"config": plain, "lives": lives}))
+            print(
+                key,
+                {k: float(f"{v:.3g}") for k, v in lives[key].items() if k != "curve"},
+                flush=True,
+            )
+
+    for task, name in itertools.product(tasks, names):
+        tuned = VARIANTS[name].like or name
+        for setting, seed in itertools.product(GRID, config.development):
+            ensure(task, tuned, setting, seed)
+        best = chosen(config, lives, task, name)
+        for seed in config.fresh:
+            ensure(task, name, best, seed)
+    return lives
+
+
+# --- gradients -----------------------------------------------------------------------------------
+
+WARM, MEASURED = 100, 200  # symbols at fixed weights: for the influence to build up, and measured
+AGES = (0, 1000, 10000)
+METHODS_AND_FEEDBACK = (
+    ("rtrl", "symmetric"),
+    ("snap1", "symmetric"),
+    ("rflo", "symmetric"),
+    ("rflo", "random"),
+    ("eprop", "random"),
+    ("dfa", "random"),
+    ("uoro", "symmetric"),
+)
+COSINES = {
+    name: VARIANTS[name] for name in ("snap1", "rflo", "rflo_random", "eprop", "dfa", "uoro")
+}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _gradients(task_name: str, age: int, leak: float, width: int, key: Any) -> dict[str, Any]:
+    """The gradients of the cell's weights, method by method [T, weights], at fixed weights.
+
+    They are those of a network that has learned by SnAp-1 for ``age`` symbols.
+    """
+    task = lm.make_task(task_name, symbols=age + WARM + MEASURED)
+    choices = {"width": width, "leak": leak, "learning_rate": 0.003, "lifespan": 1e4}
+    life = lm.Lifetime(OnlineGradient.for_spec(task.spec, method="snap1", **choices), task)
+    theta = life.init_theta()
+    state, episode = life.start(theta, key)
+    split = lambda part: jax.tree.map(lambda x: x[part], episode)  # noqa: E731
+    if age:
+        state = life.advance(theta, state, split(slice(age)), key)[0]
+    rest, found = split(slice(age, None)), {}
+    for method, feedback in METHODS_AND_FEEDBACK:
+        learner = dataclasses.replace(life.learner, method=method, feedback=feedback)
+        newborn = learner.init(jax.random.fold_in(key, 1), theta)
+        own = state._replace(influence=newborn.influence, feedback=newborn.feedback)
+
+        def one(state: Any, now: Any, learner: Any = learner) -> Any:
+            stimulus, target, key = now
+            state, _, gradient = learner.look(state, stimulus, target, key)
+            return state, jnp.concatenate([x.ravel() for x in jax.tree.leaves(gradient["cells"])])
+
+        keys = jax.random.split(jax.random.fold_in(key, 2), WARM + MEASURED)
+        found[f"{method}, {feedback}"] = jax.lax.scan(one, own, (rest.stimulus, rest.target, keys))[
+            1
+        ][WARM:]
+    return found
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Along the last axis."""
+    lengths = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return (a * b).sum(-1) / np.maximum(lengths, 1e-30)
+
+
+def cosines(task: str, age: int, leak: float, seeds: Iterable[int], width: int = 64) -> dict:
+    """Each method's cosine to RTRL: of one symbol, and of the sum of all that were measured.
+
+    Returns:
+      Method -> {"symbol": [mean over symbols, seed by seed], "sum": [seed by seed]}.
+    """
+    table: dict[str, dict[str, list[float]]] = {}
+    for seed in seeds:
+        found = jax.device_get(_gradients(task, age, leak, width, lm.key(seed)))
+        exact = found.pop("rtrl, symmetric")
+        for name, gradients in found.items():
+            row = table.setdefault(name, {"symbol": [], "sum": []})
+            row["symbol"].append(round(float(cosine(gradients, exact).mean()), 4))
+            row["sum"].append(round(float(cosine(gradients.sum(0), exact.sum(0))), 4))
+    return table
+
+
+def main_cosines(config: Config, path: Path) -> None:
+    """Writes the cosines of all tasks, ages and leaks."""
+    rows = []
+    for task, age, leak in itertools.product(TASKS, AGES, (1.0, 0.5)):
+        found = cosines(task, age, leak, config.fresh, config.width)
+        rows.append({"task": task, "age": age, "leak": leak, "methods": found})
+        print(
+            task,
+            age,
+            leak,
+            {k: round(np.mean(v["symbol"]), 3) for k, v in found.items()},
+            flush=True,
+        )
+    write_atomic(path, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def fresh_of(config: Config, lives: Lives, task: str, name: str) -> list[dict[str, Any]]:
+    """The lives of a variant that are reported."""
+    best = chosen(config, lives, task, name)
+    return [lives[key_of(task, name, best, seed)] for seed in config.fresh]
+
+
+def error_table(config: Config, lives: Lives) -> str:
+    """Errors on fresh seeds: the median, and the range of all seeds."""
+    lines = [
+        "| | task | rate, horizon | all | second half | last twentieth | reported by others |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for (name, variant), (place, task) in itertools.product(VARIANTS.items(), enumerate(TASKS)):
+        rate, horizon = chosen(config, lives, task, name)
+        found, cells = fresh_of(config, lives, task, name), []
+        for part in ("all", "late", "last"):
+            values = [life[part] for life in found]
+            cells.append(f"{np.median(values):.2g} ({min(values):.2g} to {max(values):.2g})")
+        others = f"{REPORTED[name][place]:.4f}" if name in REPORTED else ""
+        row = [variant.name, task, f"{rate:g}, {horizon:g}", *cells, others]
+        lines.append("| " + " | ".join(row) + " |")
+    return "\n".join(lines)
+
+
+def cosine_table(rows: list[dict[str, Any]]) -> str:
+    """Cosines to the exact gradient, mean over seeds and their range."""
+    methods = [f"{method}, {feedback}" for method, feedback in METHODS_AND_FEEDBACK[1:]]
+    lines = [
+        "| task | leak | symbols learned | " + " | ".join(methods) + " |",
+        "|---" * (len(methods) + 3) + "|",
+    ]
+    for row in rows:
+        cells = [row["task"], f"{row['leak']:g}", f"{row['age']:,}"]
+        for method in methods:
+            values = row["methods"][method]["symbol"]
+            cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def draw(config: Config, lives: Lives, path: Path) -> None:
+    """The error over a life: the median of the seeds, and their range."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
+    for axis, task in zip(axes, TASKS, strict=True):
+        for (name, variant), color in zip(
+            VARIANTS.items(), plt.get_cmap("tab10").colors, strict=False
+        ):
+            curves = np.array([life["curve"] for life in fresh_of(config, lives, task, name)])
+            symbols = (np.arange(curves.shape[1]) + 0.5) * config.symbols / curves.shape[1]
+            axis.plot(symbols, np.median(curves, 0), color=color, label=variant.name, lw=1.3)
+            axis.fill_between(symbols, curves.min(0), curves.max(0), color=color, alpha=0.15, lw=0)
+        axis.set(yscale="log", title=task, xlabel="symbols")
+    axes[0].set_ylabel("squared error / variance")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
+    figure.savefig(path, dpi=110)
+    plt.close(figure)
+
+
+def write_page(config: Config) -> None:
+    """Draws the figure and puts the tables into the page, between their marks."""
+    lives = json.loads((FIGURES / "signals.json").read_text())["lives"]
+    rows = json.loads((FIGURES / "signals_cosine.json").read_text())
+    text = PAGE.read_text()
+    for mark, table in (
+        ("errors", error_table(config, lives)),
+        ("cosines", cosine_table(rows)),
+    ):
+        start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+        before, rest = text.split(start)
+        text = before + f"{start}\n{table}\n{end}" + rest.split(end)[1]
+    write_atomic(PAGE, text.encode())
+    draw(config, lives, FIGURES / "signals.png")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("command", choices=("live", "cosine", "page"))
+    parser.add_argument("--methods", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
+    given = parser.parse_args()
+    if given.command == "live":
+        main(Config(), FIGURES / "signals.json", given.tasks, given.methods)
+    elif given.command == "cosine":
+        main_cosines(Config(), FIGURES / "signals_cosine.json")
+    else:
+        write_page(Config())

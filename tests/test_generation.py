@@ -1,0 +1,83 @@
+"""Text on the command line: who has read writes on, and a reading that was stopped goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from conftest import some_fast
+
+from loopymeta import cli, leaderboard, parameters, training
+from loopymeta.leaderboard import entrant_of
+
+SHORT = ("--set", "symbols=120", "--length", "40")
+
+
+def written(capsys, *words):
+    assert cli.main(["generate", *words]) == 0
+    return capsys.readouterr().out.rstrip("\n")
+
+
+WHO = ("counts", "ppm", "plastic_memory", "lstm(width=4)", "snap1(width=4)", "oja")
+
+
+@pytest.mark.parametrize("who", some_fast(WHO, ("counts", "ppm")))
+def test_everyone_writes(capsys, who):
+    text = written(capsys, who, *SHORT, "--hidden", "8", "--prefix", "ann")
+    assert text.startswith("ann") and len(text) <= 43
+    assert set(text) <= set("abcdefghijklmnopqrstuvwxyz\n")
+    assert text == written(capsys, who, *SHORT, "--hidden", "8", "--prefix", "ann")
+
+
+def test_what_was_read_decides_what_is_written(capsys, tmp_path):
+    """On a text that repeats itself, the most probable goes on with it."""
+    book = tmp_path / "book.txt"
+    book.write_text("on we go; that is all. " * 60)
+    words = ("--task", f"text(file='{book}', held_out='none', symbols=900)", "--temperature", "0")
+    for who in ("counts", "ppm"):
+        assert "that is all. on we go" in written(capsys, who, *words, "--prefix", "on we ")
+
+
+def test_a_reading_is_kept(capsys, tmp_path):
+    file = tmp_path / "life"
+    first = written(capsys, "ppm", *SHORT, "--file", str(file))
+    stored = json.loads(file.read_text())
+    assert stored["at"] == 120
+    assert first == written(capsys, "ppm", *SHORT, "--file", str(file))
+    assert cli.main(["generate", "ppm", *SHORT, "--file", str(file), "--seed", "1"]) == 2
+    assert "another" in capsys.readouterr().err
+    file.write_text(file.read_text()[:-20])
+    assert cli.main(["generate", "ppm", *SHORT, "--file", str(file)]) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    (
+        (["lstn"], "Did you mean 'lstm'"),
+        (["chance"], "nothing to say"),
+        (["counts", "--task", "memorize"], "no text"),
+        (["counts", "--prefix", "Ü"], "not in the alphabet"),
+        (["counts", "--temperature", "-1"], "temperature"),
+        (["counts", "--length", "-1"], "length"),
+        (["lstm(width=0)"], "width"),
+    ),
+)
+def test_what_cannot_be_is_refused(capsys, words, said):
+    assert cli.main(["generate", *words]) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_learner_from_a_rule_file_is_an_entrant(tmp_path):
+    """What `loopymeta train --learner` found is compared with the theta that it found."""
+    theta = {"discount": np.float32(0.4)}
+    head = {"format": training.RULE_FORMAT, "version": training.RULE_VERSION, "task": "names"}
+    file = tmp_path / "mine.json"
+    stored = {"learner": "counts(order=2)", "theta": parameters.theta_to_json(theta)}
+    file.write_text(json.dumps(head | stored))
+    entrant = entrant_of(str(file))
+    assert (entrant.name, entrant.kind) == ("mine", "learner")
+    task = cli._named_task("caesar(symbols=50)")
+    learner, found = leaderboard.learner_of(entrant.content(), task, 0)
+    assert learner.order == 2
+    np.testing.assert_allclose(found["discount"], 0.4)

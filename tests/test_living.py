@@ -1,0 +1,126 @@
+"""Lifetimes in parts: stopped anywhere, they end with the same numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from conftest import some_fast
+
+import loopymeta as lm
+from loopymeta import checkpoint, tasks
+from loopymeta.learners import PPM, OnlineNGram, OnlineRNN
+from loopymeta.lifetime import Lifetime
+from loopymeta.living import live_through
+
+CODE = tasks.Caesar(shift=None, symbols=60)
+
+
+def _plastic(task, **choices):
+    return lm.NetworkConfig(num_hidden=8, rule=lm.rules.Oja(eta=0.01), **choices).build(task.spec)
+
+
+class Stopped(Exception):
+    pass
+
+
+def stopper(at):
+    """A watcher that stops the lifetime at a symbol."""
+
+    def watch(lived, length):
+        if lived >= at:
+            raise Stopped
+
+    return watch
+
+
+def same(a, b):
+    """Whether two trees are equal to the bit."""
+    return jax.tree.structure(a) == jax.tree.structure(b) and all(
+        np.array_equal(np.asarray(x), np.asarray(y), equal_nan=True)
+        for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True)
+    )
+
+
+CASES = {
+    "plastic": lambda: (CODE, _plastic(CODE)),
+    "damaged": lambda: (task := tasks.Lesioned(CODE), _plastic(task)),
+    "lstm": lambda: (CODE, OnlineRNN.for_spec(CODE.spec, width=4)),
+    "counts": lambda: (CODE, OnlineNGram.for_task(CODE)),
+    "vectors": lambda: (task := tasks.Henon(symbols=50), _plastic(task)),
+}
+
+
+@pytest.mark.parametrize("case", some_fast(CASES, ("damaged", "counts")))
+def test_a_stopped_lifetime_ends_as_one_that_was_never_stopped(case, tmp_path):
+    task, learner = CASES[case]()
+    life, key = Lifetime(learner, task), lm.key(3)
+    theta, every = life.init_theta(), task.spec.length // 3
+    whole = live_through(life, theta, key, every=every)
+    file = tmp_path / "life.safetensors"
+    with pytest.raises(Stopped):
+        live_through(life, theta, key, file=file, every=every, watch=stopper(2 * every))
+    places = []
+    resumed = live_through(
+        life, theta, key, file=file, every=every, watch=lambda at, _: places.append(at)
+    )
+    assert places[0] == 2 * every
+    assert same(whole.state, resumed.state)
+    assert same(whole.metrics, resumed.metrics)
+    loss, _ = jax.jit(life)(theta, key)
+    np.testing.assert_allclose(whole.loss, loss, rtol=1e-5)
+
+
+def test_what_is_over_is_not_lived_again_and_others_are_refused(tmp_path):
+    life = Lifetime(OnlineNGram.for_task(CODE), CODE)
+    theta, file = life.init_theta(), tmp_path / "life.safetensors"
+    first = live_through(life, theta, lm.key(0), file=file)
+    places = []
+    again = live_through(life, theta, lm.key(0), file=file, watch=lambda at, _: places.append(at))
+    assert places == [CODE.spec.length]
+    assert same(first.metrics, again.metrics)
+    with pytest.raises(checkpoint.CheckpointError, match="another lifetime"):
+        live_through(life, theta, lm.key(1), file=file)
+    with pytest.raises(checkpoint.CheckpointError, match="another lifetime"):
+        live_through(life, {"discount": theta["discount"] / 2}, lm.key(0), file=file)
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(checkpoint.CheckpointError, match="not a whole checkpoint"):
+        live_through(life, theta, lm.key(0), file=file)
+    checkpoint.save(file, {"a": np.zeros(1)})
+    with pytest.raises(checkpoint.CheckpointError, match="of no lifetime"):
+        live_through(life, theta, lm.key(0), file=file)
+
+
+def test_host_learners_stop_and_go_on_too(tmp_path):
+    life = Lifetime(PPM.for_task(CODE), CODE)
+    file, places = tmp_path / "life.json", []
+    with pytest.raises(Stopped):
+        live_through(life, (), lm.key(3), file=file, every=25, watch=stopper(50))
+    watch = lambda at, _: places.append(at)  # noqa: E731
+    resumed = live_through(life, (), lm.key(3), file=file, every=25, watch=watch)
+    whole = live_through(life, (), lm.key(3))
+    assert places == [50, 60]
+    assert same(whole.metrics, resumed.metrics)
+    assert whole.state.to_json() == resumed.state.to_json()
+    recording = dataclasses.replace(life, record=lambda state, prediction: prediction)
+    with pytest.raises(ValueError, match="recorded"):
+        live_through(recording, (), lm.key(3))
+
+
+def test_what_is_recorded_is_kept(tmp_path):
+    life = Lifetime(
+        OnlineNGram.for_task(CODE), CODE, record=lambda state, prediction: prediction.max()
+    )
+    theta, file = life.init_theta(), tmp_path / "life.safetensors"
+    with pytest.raises(Stopped):
+        live_through(life, theta, lm.key(0), file=file, every=25, watch=stopper(25))
+    record = live_through(life, theta, lm.key(0), file=file, every=25).metrics["record"]
+    np.testing.assert_allclose(record, life(theta, lm.key(0))[1]["record"], rtol=1e-6)
+
+
+def test_wrong_numbers_are_refused():
+    life = Lifetime(OnlineNGram.for_task(CODE), CODE)
+    with pytest.raises(ValueError, match="every"):
+        live_through(life, life.init_theta(), lm.key(0), every=0)
