@@ -314,9 +314,6 @@ class TrainConfig(Generic[T]):
     """The task that candidates live in the outer loop: the same, often shorter."""
     network: NetworkConfig = field(default_factory=NetworkConfig)
     """The networks."""
-    learner: str = ""
-    """A learner that lives instead of the networks, by name, with options if need be, as in
-    "lstm(width=64)" (`loopymeta.learners.by_name`). Its theta is then what is searched."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
     mixture: tuple[Task, ...] = ()
@@ -344,6 +341,9 @@ class TrainConfig(Generic[T]):
     """Report the frozen, shuffled and zero-rule controls and the rule before training beside."""
     baselines: bool = True
     """Report the task's baselines beside, on the same lifetimes."""
+    learner: str = ""
+    """A learner that lives instead of the networks, by name, with options if need be, as in
+    "lstm(width=64)" (`loopymeta.learners.by_name`). Its theta is then what is searched."""
 
     def __post_init__(self) -> None:
         _validate.at_least("seed", self.seed, 0)

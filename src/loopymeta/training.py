@@ -173,7 +173,7 @@ def _check(config: TrainConfig) -> None:
     life = config.training()
     if isinstance(life, Lifetime):
         life = dataclasses.replace(life, objective="loss")  # whose metrics tell what there is
-    problem = config.search(life, _devices_of(config)).problem
+    problem = config.search(life, _num_devices(config.outer.devices)).problem
     problem.center()
     key = jax.eval_shape(lambda: jax.random.key(0))
     _, metrics = jax.eval_shape(life, problem.theta, key)
@@ -273,7 +273,7 @@ def _complete(run: Run, config: TrainConfig, reporter: Reporter) -> dict[str, An
 def _search(run: Run, config: TrainConfig, reporter: Reporter) -> tuple[Any, Any]:
     """The outer loop, from the last checkpoint on: (outer loop, its last state)."""
     keys = _Keys(config.seed)
-    outer = config.search(config.training(), _devices_of(config))
+    outer = config.search(config.training(), _alone(config) or _num_devices(config.outer.devices))
     template = jax.eval_shape(outer.init, keys.birth())
     if run.checkpoints():
         done, state, _ = run.load_checkpoint(template)
@@ -340,10 +340,9 @@ def _num_devices(asked: int | None) -> int:
     return len(jax.devices()) if asked is None else asked
 
 
-def _devices_of(config: TrainConfig) -> int:
-    """Devices of a run; a CPU's for networks alone (see `loopymeta.baselines.baselines`)."""
-    alone = config.learner and jax.default_backend() == "cpu"
-    return 1 if alone else _num_devices(config.outer.devices)
+def _alone(config: TrainConfig) -> int | None:
+    """One device for learners on a CPU (why, see `loopymeta.baselines.baselines`), else None."""
+    return 1 if config.learner and jax.default_backend() == "cpu" else None
 
 
 def _choose(
@@ -365,7 +364,7 @@ def _choose(
     keys = _Keys(config.seed).select(config.select)
     thetas = jax.vmap(outer.problem.theta_at)(points)
     lifetime = config.selection()
-    losses, _ = live_on(lifetime, thetas, keys, _devices_of(config) if config.learner else None)
+    losses, _ = live_on(lifetime, thetas, keys, _alone(config))
     mean = losses.mean(1)
     place = int(jnp.argmin(finite_worst(jnp.asarray(mean))))
     names = _candidate_names(len(state.elites.coordinates))
@@ -453,7 +452,7 @@ def _report(
     """The final figures, learner by learner; what a stopped run had reported already is kept."""
     keys = _Keys(config.seed).report(config.report)
     reporter.stage(f"reporting on {config.report} fresh lifetimes")
-    devices = _devices_of(config) if config.learner else None
+    devices = _alone(config)
     jobs: dict[str, Callable[[], dict[str, Any]]] = {
         "learned": lambda: figures_of(config.lifetime(), theta, keys, devices)
     }

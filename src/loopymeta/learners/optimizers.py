@@ -37,8 +37,10 @@ def transformation(
       ValueError: optax has no such optimiser (the nearest is suggested), it has no such option, or
         it needs more than the gradient and the weights.
 
-    >>> transformation("lion(b1=0.95)").init({"w": 1.0})[0].mu
-    {'w': Array(0., dtype=float32)}
+    >>> lion = transformation("lion(b1=0.95)")
+    >>> updates, _ = lion.update({"w": 2.0}, lion.init({"w": 1.0}), {"w": 1.0})
+    >>> float(updates["w"]) < 0
+    True
     """
     import optax
 
