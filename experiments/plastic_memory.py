@@ -43,7 +43,7 @@ class Config:
     out: str = "."
     """Folder for what comes of it."""
     names: int = 5000
-    """Names whose order is studied, drawn from the training names by seed 0."""
+    """Names whose order is studied, drawn from the file by seed 0."""
     shuffles: int = 5
     """Random orders, of seeds 0, 1, ..."""
 
@@ -120,6 +120,7 @@ def order_figure(found: dict[str, dict[str, list[float]]], num_names: int) -> Fi
         axes.grid(axis="x", color="#eeeeee")
         axes.set_axisbelow(True)
         axes.margins(x=0.18, y=0.12)
+        axes.locator_params(axis="x", nbins=5)
     left.set_yticks(range(len(names)), names, fontsize=12)
     left.invert_yaxis()
     shuffles = len(found["shuffled"]["nats, all"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -55,6 +56,18 @@ class Stream:
             "nats": outcome.loss,
             "correct": outcome.correct,
         }
+
+
+@functools.cache
+def episode_of(length=60, frozen=True, seed=3):
+    """What a Stream gives for a key, made once."""
+    key = jax.random.split(jax.random.fold_in(jax.random.key(seed), 0))[0]
+    return jax.jit(Stream((), length, frozen).sample)(key)
+
+
+def life_of(learner, task, seed=3):
+    episode = episode_of(task.length, task.frozen, seed)
+    return HostLife(learner, task, jax.random.key(seed), episode=episode)
 
 
 class Diary:
@@ -127,10 +140,10 @@ def test_no_learner_is_both():
 )
 def test_a_life_that_stops_goes_on_bit_for_bit(learner, tmp_path):
     task = Stream(interventions=(Newborn(30),))
-    whole = HostLife(learner, task, KEY)
+    whole = life_of(learner, task)
     whole.advance()
     for stop in (0, 17, 30, 31, 60):
-        first, second = (HostLife(learner, task, KEY) for _ in range(2))
+        first, second = (life_of(learner, task) for _ in range(2))
         first.advance(stop)
         first.save(tmp_path / "life.json")
         second.load(tmp_path / "life.json")
@@ -142,20 +155,22 @@ def test_a_life_that_stops_goes_on_bit_for_bit(learner, tmp_path):
 
 
 def test_a_newborn_knows_nothing():
-    learner, task = PPM(3, 3), Stream(interventions=(Newborn(30), Hurry(40)), frozen=False)
-    nats = np.asarray(live_on_host(learner, task, KEY)[1]["nats"])
-    plain = np.asarray(live_on_host(learner, Stream(frozen=False), KEY)[1]["nats"])
-    assert nats[30] == nats[0] > plain[30]
-    np.testing.assert_array_equal(nats[:30], plain[:30])
+    learner, nats = PPM(3, 3), []
+    for acts in ((Newborn(30), Hurry(40)), ()):
+        life = life_of(learner, Stream(acts, frozen=False))
+        life.advance()
+        nats.append(np.asarray(life.outcome().loss))
+    assert nats[0][30] == nats[0][0] > nats[1][30]
+    np.testing.assert_array_equal(nats[0][:30], nats[1][:30])
 
 
 def test_damage_is_refused_before_anything_is_lived():
     with pytest.raises(TypeError, match="PPM cannot be damaged"):
-        HostLife(PPM(3, 3), Stream(interventions=(Perturb(50),)), KEY)
+        life_of(PPM(3, 3), Stream(interventions=(Perturb(50),)))
 
 
 def test_a_life_must_be_over_to_be_scored():
-    life = HostLife(PPM(3, 3), Stream(), KEY)
+    life = life_of(PPM(3, 3), Stream())
     life.advance(5)
     with pytest.raises(ValueError, match="5 of 60 symbols"):
         life.score()
@@ -163,13 +178,13 @@ def test_a_life_must_be_over_to_be_scored():
 
 def test_what_is_no_such_lifetime_is_refused(tmp_path):
     path = tmp_path / "life.json"
-    life = HostLife(PPM(3, 3), Stream(), KEY)
+    life = life_of(PPM(3, 3), Stream())
     life.advance(10)
     life.save(path)
     for other, what in (
-        (HostLife(PPM(3, 3, order=2), Stream(), KEY), "another learner"),
-        (HostLife(PPM(3, 3), Stream(length=61), KEY), "another task"),
-        (HostLife(PPM(3, 3), Stream(), jax.random.key(4)), "another key"),
+        (life_of(PPM(3, 3, order=2), Stream()), "another learner"),
+        (life_of(PPM(3, 3), Stream(length=61)), "another task"),
+        (life_of(PPM(3, 3), Stream(), seed=4), "another key"),
     ):
         with pytest.raises(CheckpointError, match=what):
             other.load(path)
