@@ -277,20 +277,34 @@ def fresh_of(config: Config, lives: Lives, task: str, name: str) -> list[dict[st
     return [lives[key_of(task, name, best, seed)] for seed in config.fresh]
 
 
+def lived(config: Config, lives: Lives) -> list[tuple[str, str]]:
+    """(variant, task) of all that the file has whole, in the order of the table."""
+
+    def whole(task: str, name: str) -> bool:
+        tuned = VARIANTS[name].like or name
+        tried = (key_of(task, tuned, s, k) for s in GRID for k in config.development)
+        if not all(key in lives for key in tried):
+            return False
+        best = chosen(config, lives, task, name)
+        return all(key_of(task, name, best, seed) in lives for seed in config.fresh)
+
+    return [(name, task) for name in VARIANTS for task in TASKS if whole(task, name)]
+
+
 def error_table(config: Config, lives: Lives) -> str:
     """Errors on fresh seeds: the median, and the range of all seeds."""
     lines = [
         "| | task | rate, horizon | all | second half | last twentieth | reported by others |",
         "|---|---|---|---|---|---|---|",
     ]
-    for (name, variant), (place, task) in itertools.product(VARIANTS.items(), enumerate(TASKS)):
+    for name, task in lived(config, lives):
         rate, horizon = chosen(config, lives, task, name)
         found, cells = fresh_of(config, lives, task, name), []
         for part in ("all", "late", "last"):
             values = [life[part] for life in found]
             cells.append(f"{np.median(values):.2g} ({min(values):.2g} to {max(values):.2g})")
-        others = f"{REPORTED[name][place]:.4f}" if name in REPORTED else ""
-        row = [variant.name, task, f"{rate:g}, {horizon:g}", *cells, others]
+        others = f"{REPORTED[name][TASKS.index(task)]:.4f}" if name in REPORTED else ""
+        row = [VARIANTS[name].name, task, f"{rate:g}, {horizon:g}", *cells, others]
         lines.append("| " + " | ".join(row) + " |")
     return "\n".join(lines)
 
@@ -319,14 +333,14 @@ def draw(config: Config, lives: Lives, path: Path) -> None:
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
-    for axis, task in zip(axes, TASKS, strict=True):
-        for (name, variant), color in zip(
-            VARIANTS.items(), plt.get_cmap("tab10").colors, strict=False
-        ):
-            curves = np.array([life["curve"] for life in fresh_of(config, lives, task, name)])
-            symbols = (np.arange(curves.shape[1]) + 0.5) * config.symbols / curves.shape[1]
-            axis.plot(symbols, np.median(curves, 0), color=color, label=variant.name, lw=1.3)
-            axis.fill_between(symbols, curves.min(0), curves.max(0), color=color, alpha=0.15, lw=0)
+    colors = dict(zip(VARIANTS, plt.get_cmap("tab10").colors, strict=False))
+    for name, task in lived(config, lives):
+        axis = axes[TASKS.index(task)]
+        curves = np.array([life["curve"] for life in fresh_of(config, lives, task, name)])
+        symbols = (np.arange(curves.shape[1]) + 0.5) * config.symbols / curves.shape[1]
+        style = {"color": colors[name]}
+        axis.plot(symbols, np.median(curves, 0), label=VARIANTS[name].name, lw=1.3, **style)
+        axis.fill_between(symbols, curves.min(0), curves.max(0), alpha=0.15, lw=0, **style)
         axis.set(yscale="log", title=task, xlabel="symbols")
     axes[0].set_ylabel("squared error / variance")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
@@ -335,9 +349,13 @@ def draw(config: Config, lives: Lives, path: Path) -> None:
 
 
 def write_page(config: Config) -> None:
-    """Draws the figure and puts the tables into the page, between their marks."""
+    """Draws the figure and puts the tables into the page, between their marks.
+
+    What has not been lived whole is left out.
+    """
     lives = json.loads((FIGURES / "signals.json").read_text())["lives"]
-    rows = json.loads((FIGURES / "signals_cosine.json").read_text())
+    cosine_file = FIGURES / "signals_cosine.json"
+    rows = json.loads(cosine_file.read_text()) if cosine_file.exists() else []
     text = PAGE.read_text()
     for mark, table in (
         ("errors", error_table(config, lives)),
