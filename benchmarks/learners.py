@@ -133,7 +133,8 @@ def case(learner: str, hidden: int, repeats: int, each: float) -> dict[str, Any]
         runs[RIVAL] = living(make[RIVAL](task, hidden), task)
     elif importlib.util.find_spec("torch"):
         other = TORCH
-        runs[TORCH] = torch_living(task.spec.num_inputs, hidden, one.window, one.learning_rate)
+        rate = float(one.init_theta()["learning_rate"])
+        runs[TORCH] = torch_living(task.spec.num_inputs, hidden, one.window, rate)
     else:
         row["remark"] = "PyTorch is not installed"
     speeds = {
