@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import functools
-
 import jax
 import pytest
 from conftest import some_fast
 
 from loopymeta import NetworkConfig, data, learners, rules
-from loopymeta.learners import OnlineNGram, OnlineRNN, reservoir
+from loopymeta.learners import HostLearner, Parallel, Recorded, by_name
 from loopymeta.lifetime import Learner
 from loopymeta.suite import SUITE_QUICK
 from loopymeta.tasks import TASKS, Henon, Memorize, Task
@@ -43,34 +41,45 @@ def plastic(spec, **choices) -> Learner:
     return NetworkConfig(**sizes | choices).build(spec)
 
 
-LEARNERS = {
-    "lstm": lambda spec: OnlineRNN.for_spec(spec, cell="lstm", width=8, window=4),
-    "gru": lambda spec: OnlineRNN.for_spec(spec, cell="gru", width=8, window=4),
-    "elman": lambda spec: OnlineRNN.for_spec(spec, cell="elman", width=8, window=4),
-    "reservoir": lambda spec: reservoir(spec, num_hidden=8),
-    "fixed ticks": functools.partial(plastic, ticks=3),
-    "self-paced": functools.partial(plastic, max_ticks=3),
-    "self-paced reservoir": functools.partial(
-        plastic, num_memory=8, num_hidden=0, max_ticks=2, output_rule=rules.Delta()
+def named(text: str):
+    """A learner by its name."""
+    return lambda task: by_name.learner_of(text, task, hidden=6)
+
+
+LEARNERS = {name: named(name) for name in by_name.LEARNERS} | {
+    "lstm": named("lstm(window=4)"),
+    "gru": named("gru(window=4)"),
+    "elman": named("elman(window=4)"),
+    "hierarchical": named("hierarchical(window=4)"),
+    "counts": named("counts(order=2)"),
+    "fixed ticks": lambda task: plastic(task.spec, ticks=3),
+    "self-paced": lambda task: plastic(task.spec, max_ticks=3),
+    "self-paced reservoir": lambda task: plastic(
+        task.spec, num_memory=8, num_hidden=0, max_ticks=2, output_rule=rules.Delta()
     ),
-    "counts": lambda spec: OnlineNGram(spec.num_inputs, spec.num_outputs, order=2),
 }
 LIVED = {"symbols": Memorize(length=4, alphabet=4, presentations=3), "vectors": Henon(symbols=20)}
 PAIRS = {f"{name}, {kind}": (name, kind) for name in LEARNERS for kind in LIVED}
-PAIRS.pop("counts, vectors")  # there is nothing to count
+for counting in ("counts", "ppm", "plastic_memory"):
+    PAIRS.pop(f"{counting}, vectors")  # there is nothing to count
 
 
-@pytest.mark.parametrize("pair", some_fast(PAIRS, ("counts, symbols",)))
+@pytest.mark.parametrize("pair", some_fast(PAIRS, ("counts, symbols", "ppm, symbols")))
 def test_every_learner_conforms(pair):
     name, kind = PAIRS[pair]
     task = LIVED[kind]
-    learner = LEARNERS[name](task.spec)
-    assert isinstance(learner, Learner)
+    learner = LEARNERS[name](task)
+    assert isinstance(learner, (Learner, HostLearner))
     check_learner(learner, task)
 
 
-def test_no_kind_of_learner_is_left_out():
+def test_every_kind_of_learner_has_a_name():
     """What `loopymeta.learners` offers is among those that are checked."""
-    offered = {name for name in learners.__all__ if isinstance(getattr(learners, name), type)}
-    states = {"CountState", "RNNState", "Window"}
-    assert offered - states == {"OnlineNGram", "OnlineRNN"}
+    task = LIVED["symbols"]
+    offered = {
+        kind
+        for kind in (getattr(learners, name) for name in learners.__all__)
+        if isinstance(kind, type) and all(hasattr(kind, each) for each in ("init_theta", "space"))
+    }
+    checked = {type(make(task)) for make in LEARNERS.values()}
+    assert offered - checked == {HostLearner, Parallel, Recorded}

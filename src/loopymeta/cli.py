@@ -677,9 +677,10 @@ def _generate(words: list[str]) -> int:
     entrant = entrant_of(given.who, hidden=given.hidden, learner_hidden=given.hidden)
     if entrant.kind == "chance":
         raise ValueError("chance has nothing to say")
+    learner: Any
     learner, theta = learner_of(entrant.content(), task, given.seed)
     life_key, text_key = jax.random.split(jax.random.key(given.seed))
-    alphabet = task.spec.symbols
+    alphabet = task.spec.symbols or ()
     sample_text(learner, theta, None, given.prefix, 0, given.temperature, text_key, alphabet)
     with _terminable(), life_bar(f"{entrant.name} reads {given.task}") as watch:
         lived = live_through(Lifetime(learner, task), theta, life_key, file=given.file, watch=watch)

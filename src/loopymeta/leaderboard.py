@@ -197,15 +197,15 @@ def entrants_of(
     for name in dict.fromkeys((*names, *BESIDE)):
         taken = [entrant.name for entrant in named]
         named.append(entrant_of(name, taken, hidden=hidden, learner_hidden=learner_hidden))
-    rules = [entrant for entrant in named if entrant.kind == "rule"]
+    rules = [(entrant, entrant.network) for entrant in named if entrant.network is not None]
     found = []
-    for rule in rules:
+    for rule, network in rules:
         found.append(rule)
         for control in CONTROLS:
             shown = control if len(rules) == 1 else f"{rule.name}: {control}"
-            network = dataclasses.replace(rule.network, control=control)
-            found.append(dataclasses.replace(rule, name=shown, network=network))
-    others = [e for e in named if e.kind != "rule" and e.name not in BESIDE]
+            controlled = dataclasses.replace(network, control=control)
+            found.append(dataclasses.replace(rule, name=shown, network=controlled))
+    others = [e for e in named if e.network is None and e.name not in BESIDE]
     return [*found, *others, *(e for name in BESIDE for e in named if e.name == name)]
 
 

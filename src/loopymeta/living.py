@@ -79,8 +79,12 @@ def live_through(
     True
     """
     _validate.at_least("every", every, 1)
-    if isinstance(lifetime.learner, HostLearner):
-        return _live_on_host(lifetime, theta, key, file, every, watch)
+    who: Any = lifetime.learner
+    if isinstance(who, HostLearner):
+        if lifetime.record is not None:
+            raise ValueError("a host learner is not recorded: look at it between two parts")
+        life = HostLife(who, lifetime.task, key, theta)
+        return _live_on_host(life, file, every, watch)
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program
     length = lifetime.spec.length
@@ -128,20 +132,15 @@ def live_through(
 
 
 def _live_on_host(
-    lifetime: Lifetime,
-    theta: Theta,
-    key: Array,
+    life: HostLife,
     file: str | os.PathLike[str] | None,
     every: int,
     watch: Callable[[int, int], None],
 ) -> Lived:
     """`live_through` of a host learner."""
-    if lifetime.record is not None:
-        raise ValueError("what a host learner is cannot be recorded: look at it between two parts")
-    life = HostLife(lifetime.learner, lifetime.task, key, theta)
     if file is not None and Path(file).exists():
         life.load(file)
-    length = lifetime.spec.length
+    length = life.task.spec.length
     watch(life.at, length)
     while life.at < length:
         life.advance(every - life.at % every)

@@ -30,13 +30,13 @@ class Kind(NamedTuple):
     Attributes:
       make: (task, **options) -> learner.
       options: the class or function whose signature names the options.
-      size: the option that is the number of hidden nodes; None where there is none.
+      size: hidden nodes -> the options that say so; None where there is no such thing.
       compiled: whether an outer loop can search its theta (host learners are not compiled).
     """
 
     make: Callable[..., AnyLearner]
     options: Any
-    size: str | None = None
+    size: Callable[[int], dict[str, Any]] | None = None
     compiled: bool = True
 
 
@@ -54,20 +54,24 @@ def _reservoir(task: Task, **options: Any) -> Learner:
     return reservoir(task.spec, **options) if options else tuned_reservoir(task)
 
 
-def _network(options: Any, **fixed: Any) -> Kind:
-    """Learners with ``for_spec`` and ``width``."""
+def _width(hidden: int) -> dict[str, Any]:
+    return {"width": hidden}
+
+
+def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
+    """Learners with ``for_spec``."""
 
     def make(task: Task, **given: Any) -> Learner:
         return options.for_spec(task.spec, **(fixed | given))
 
-    return Kind(make, options, "width")
+    return Kind(make, options, size)
 
 
 LEARNERS: dict[str, Kind] = {
-    "lstm": Kind(_lstm, OnlineRNN, "width"),
+    "lstm": Kind(_lstm, OnlineRNN, _width),
     "gru": _network(OnlineRNN, cell="gru"),
     "elman": _network(OnlineRNN, cell="elman"),
-    "hierarchical": _network(HierarchicalLSTM),
+    "hierarchical": _network(HierarchicalLSTM, lambda hidden: {"widths": (hidden, hidden)}),
     "in_context": _network(InContextRNN),
     "rtrl": _network(OnlineGradient, method="rtrl", width=64),
     "snap1": _network(OnlineGradient, method="snap1"),
@@ -75,7 +79,7 @@ LEARNERS: dict[str, Kind] = {
     "online_eprop": _network(OnlineGradient, method="eprop"),
     "uoro": _network(OnlineGradient, method="uoro"),
     "dfa": _network(OnlineGradient, method="dfa"),
-    "reservoir": Kind(_reservoir, reservoir, "num_hidden"),
+    "reservoir": Kind(_reservoir, reservoir, lambda hidden: {"num_hidden": hidden}),
     "counts": Kind(OnlineNGram.for_task, OnlineNGram),
     "ppm": Kind(PPM.for_task, PPM, compiled=False),
     "plastic_memory": Kind(PlasticMemoryLearner.for_task, PlasticMemoryLearner, compiled=False),
@@ -130,5 +134,5 @@ def learner_of(text: str, task: Task, hidden: int | None = None) -> Any:
     kind = check(text)
     _, options = call_of(text, "learner")
     if hidden is not None and kind.size is not None:
-        options.setdefault(kind.size, hidden)
+        options = kind.size(hidden) | options
     return kind.make(task, **options)

@@ -108,8 +108,7 @@ def _sample_on_host(
 ) -> list[int]:
     """The symbols that a host learner goes on with; it hears them, and is taught nothing."""
     chance = np.random.default_rng(np.asarray(jax.random.key_data(key)))
-    for symbol in heard:
-        log_p = living.predict(int(symbol))
+    log_p = [living.predict(int(symbol)) for symbol in heard][-1]
     drawn: list[int] = []
     for _ in range(length):
         place = int(log_p.argmax())
