@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, NoReturn, TypeVar
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from loopymeta import _machine, _validate, data, graph, recipes, registry, runs
 from loopymeta._version import __version__
@@ -677,13 +677,13 @@ def _generate(words: list[str]) -> int:
     entrant = entrant_of(given.who, hidden=given.hidden, learner_hidden=given.hidden)
     if entrant.kind == "chance":
         raise ValueError("chance has nothing to say")
-    learner: Any
     learner, theta = learner_of(entrant.content(), task, given.seed)
     life_key, text_key = jax.random.split(jax.random.key(given.seed))
     alphabet = task.spec.symbols or ()
     sample_text(learner, theta, None, given.prefix, 0, given.temperature, text_key, alphabet)
     with _terminable(), life_bar(f"{entrant.name} reads {given.task}") as watch:
-        lived = live_through(Lifetime(learner, task), theta, life_key, file=given.file, watch=watch)
+        life = Lifetime(cast(Any, learner), task)
+        lived = live_through(life, theta, life_key, file=given.file, watch=watch)
     text = given.prefix + sample_text(
         lived.learner, theta, lived.state, given.prefix, given.length, given.temperature,
         text_key, alphabet,
