@@ -380,7 +380,8 @@ def _of(found: list[dict[str, Any]], kind: str, value: str) -> str:
 def table(found: list[dict[str, Any]], split: str) -> str:
     """The rows of a split as Markdown."""
     lines = [
-        "| | one pass: prequential | test | unseen | s | MB | many passes: test | unseen | s | MB |",
+        "| | one pass: prequential | test | unseen | s | MB "
+        "| many passes: test | unseen | s | MB |",
         "|---" * 10 + "|",
     ]
     for name, row in ROWS.items():

@@ -11,6 +11,7 @@ from.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import os
 import re
@@ -228,7 +229,8 @@ def train(
         raise ValueError(f"a minibatch has {passes.batch} sequences, but there are {len(rows)}")
     path = None if file is None else Path(file)
     key_birth, key_order = jax.random.split(key)
-    progress = jax.jit(lambda key: _newborn(model, passes, key))(key_birth)
+    newborn, one_pass = _compiled(model, passes)
+    progress = newborn(key_birth)
     identity = "" if path is None else _identity(model, passes, rows, dev, key)
     if path is not None and path.exists():
         progress, metadata = checkpoint.load(path, progress)
@@ -237,19 +239,24 @@ def train(
                 f"{path} is of another training: another model, other passes, sequences or key, or "
                 "begun with another version of loopymeta or jax"
             )
-    run = jax.jit(lambda *given: _one_pass(model, passes, *given))
     rows_on, dev_on = jnp.asarray(rows), jnp.asarray(dev)
     for _ in range(int(progress.epoch), passes.epochs):
-        progress = run(progress, rows_on, dev_on, key_order)
+        progress = one_pass(progress, rows_on, dev_on, key_order)
         if path is not None:
             checkpoint.save(path, progress, {"training": identity})
         watch(progress)
     return progress
 
 
+@functools.lru_cache(maxsize=8)
+def _compiled(model: SequenceModel, passes: Passes) -> tuple[Callable[..., Progress], ...]:
+    """`_newborn` and `_one_pass`, which are compiled once, however often one trains."""
+    return tuple(jax.jit(functools.partial(each, model, passes)) for each in (_newborn, _one_pass))
+
+
 def _newborn(model: SequenceModel, passes: Passes, key: Array) -> Progress:
     weight = model.init_weight(key)
-    unknown = jnp.full(passes.epochs, jnp.nan)
+    unknown = jnp.full(passes.epochs, jnp.nan, jnp.result_type(float))
     epoch = jnp.zeros((), jnp.int32)
     return Progress(weight, passes.transform().init(weight), epoch, unknown, unknown, weight)
 
