@@ -217,13 +217,15 @@ def tuning_jobs(config: Config) -> Iterator[dict[str, Any]]:
 
 def work(job: dict[str, Any], progress: Path) -> dict[str, Any]:
     """What a job found: figures, processor seconds, bytes of memory."""
-    kinds = {"counted": _counted, "one pass": _one_pass, "many passes": _many_passes}
     began = time.process_time()
-    found = kinds[job["kind"]](job, progress)
+    if job["kind"] == "many passes":
+        found = _many_passes(job, progress)
+    else:
+        found = {"counted": _counted, "one pass": _one_pass}[job["kind"]](job)
     return {"seconds": time.process_time() - began} | found | {"memory": _peak_memory()}
 
 
-def _counted(job: dict[str, Any], progress: Path) -> dict[str, Any]:
+def _counted(job: dict[str, Any]) -> dict[str, Any]:
     from loopymeta.ngrams import NGram
 
     train_names, _, test_names = data.names_split(job["split"])
@@ -241,7 +243,7 @@ def _counted(job: dict[str, Any], progress: Path) -> dict[str, Any]:
     return {name: float(values.mean()) for name, values in found.items()}
 
 
-def _one_pass(job: dict[str, Any], progress: Path) -> dict[str, Any]:
+def _one_pass(job: dict[str, Any]) -> dict[str, Any]:
     import loopymeta as lm
     from loopymeta.leaderboard import learner_of
     from loopymeta.living import live_through
@@ -354,8 +356,8 @@ def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
     """What was published before, replaced by what is known now, in the order of the table."""
 
     def of(one: dict[str, Any]) -> tuple[Any, ...]:
-        rate = one["passes"]["learning_rate"] if "passes" in one else 0.0
-        return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], rate)
+        tried = one["passes"]["learning_rate"] if "test" not in one else 0.0
+        return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], tried)
 
     return [each for _, each in sorted({of(one): one for one in (*old, *new)}.items())]
 
