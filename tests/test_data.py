@@ -14,6 +14,7 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from loopymeta import data
@@ -327,3 +328,25 @@ def test_lecture_split():
     assert sorted(train + dev + test) == sorted(data.read_text("names").splitlines())
     with pytest.raises(ValueError, match="lecture"):
         data.names_split("random")
+
+
+def test_makemore_permutation_is_torchs():
+    """Torch shuffles by the words of the Mersenne twister that numpy has, too."""
+    order = data.makemore_permutation()
+    digest = "81bdd91b529d78ee58a244e4d6c80fe12b835b3ffb0054737287f5606e5c524a"
+    assert hashlib.sha256(order.astype("<u2").tobytes()).hexdigest() == digest
+    words = np.random.RandomState(3407).randint(0, 2**32, order.size, dtype=np.uint32)
+    expected = list(range(order.size))
+    for place, word in enumerate(words[:-1].tolist()):
+        other = place + word % (order.size - place)
+        expected[place], expected[other] = expected[other], expected[place]
+    assert order.tolist() == expected
+
+
+def test_makemore_split():
+    if data.status("names") != "cached":
+        pytest.skip("needs the names data set")
+    train, dev, test = data.names_split("makemore")
+    assert [len(train), len(dev), len(test)] == [31_033, 0, 1000]
+    assert train[0] == "apollo" and test[:3] == ["kalub", "shaima", "sthefany"]
+    assert sorted(train + test) == sorted(data.read_text("names").splitlines())

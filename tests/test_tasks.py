@@ -386,23 +386,27 @@ def test_names_pass_covers_every_training_name_once():
     assert decode(fixed.target, task.spec.symbols) == ".".join(train)[:60]
 
 
-@pytest.mark.parametrize("part", ["dev", "test"])
-def test_names_that_are_held_out_but_no_training_names(part):
-    task = Names(symbols=100, held_out=part)
+@pytest.mark.parametrize(
+    ("part", "split"), [("dev", "lecture"), ("test", "lecture"), ("test", "makemore")]
+)
+def test_names_that_are_held_out_but_no_training_names(part, split):
+    task = Names(symbols=100, held_out=part, split=split)
     here(task)
-    train, dev, test = data.names_split()
+    train, dev, test = data.names_split(split)
     chosen = {"dev": dev, "test": test}[part]
     known = set(train)
     # The loss of a symbol says whether its name is a training name.
     marks = [float(name in known) for name in chosen for _ in name + "."]
     loss = jnp.concatenate([jnp.full(100, 7.0), jnp.asarray(marks)])
     episode = task.sample(jax.random.key(0))
+    assert decode(episode.target[100:], task.spec.symbols).split(".")[:-1] == chosen
+    assert not set(decode(episode.target[:100], task.spec.symbols).split(".")[:-1]) - known
     metrics = jax.jit(task.score)(Outcome(loss, loss, loss), episode)
     assert metrics[f"{part}_unseen_nats"] == 0
     assert 0.08 < metrics[f"{part}_nats"] < 0.15
     metrics = task.score(Outcome(1 - loss, loss, loss), episode)
     assert metrics[f"{part}_unseen_nats"] == 1
-    cut = Names(symbols=100, held_out=part, held_out_symbols=50)
+    cut = Names(symbols=100, held_out=part, held_out_symbols=50, split=split)
     found = cut.score(Outcome(loss[:150], loss[:150], loss[:150]), cut.sample(jax.random.key(0)))
     assert f"{part}_unseen_nats" not in found
 
@@ -562,6 +566,8 @@ def test_encode_names_what_it_does_not_know():
         ("names", {"held_out": "tset"}, ValueError, "Did you mean 'test'"),
         ("names", {"held_out": "train"}, ValueError, "needs both"),
         ("names", {"held_out_symbols": 9}, ValueError, "nothing is held out"),
+        ("names", {"split": "lectures"}, ValueError, "Did you mean 'lecture'"),
+        ("names", {"split": "makemore", "held_out": "dev"}, ValueError, "no development names"),
         ("text", {"file": 3}, TypeError, "file"),
         ("text", {"mode": "window"}, ValueError, "Did you mean 'windows'"),
         ("text", {"window": 0}, ValueError, "window"),

@@ -30,7 +30,7 @@ import numpy as np
 from loopymeta import _validate
 
 if TYPE_CHECKING:
-    from jaxtyping import Int, UInt8
+    from jaxtyping import Int, UInt8, UInt16
 
 _RAW = "https://raw.githubusercontent.com"
 _TIMEOUT = 30.0  # seconds without an answer before a download is given up
@@ -340,23 +340,40 @@ def _decode(file: Path) -> str:
 
 
 def names_split(
-    split: Literal["lecture"] = "lecture",
+    split: Literal["lecture", "makemore"] = "lecture",
 ) -> tuple[list[str], list[str], list[str]]:
-    """makemore's names as training, development and test lists (80, 10 and 10 percent).
+    """makemore's names as training, development and test lists.
 
     Args:
       split: ``"lecture"`` is the split of Karpathy's lectures, whose figures are the ladder in
-        `loopymeta.tasks.Names`: shuffled by Python's generator with seed 42, 25,626 + 3,203 +
-        3,204 names. Some names occur twice in the file, and so in more than one part.
+        `loopymeta.tasks.Names`: shuffled by Python's generator with seed 42, then 80, 10 and 10
+        percent, 25,626 + 3,203 + 3,204 names. ``"makemore"`` is that of makemore's own script:
+        `makemore_permutation`, the last 1,000 for testing, the other 31,033 for training, and no
+        development names. Some names occur twice in the file, and so in more than one part.
 
     Raises:
       DataError: if the names cannot be had.
     """
-    _validate.choice("split", split, ["lecture"])
+    _validate.choice("split", split, ["lecture", "makemore"])
     names = read_text("names").splitlines()
+    if split == "makemore":
+        names = [names[line] for line in makemore_permutation()]
+        return names[:-1000], [], names[-1000:]
     random.Random(42).shuffle(names)
     low, high = int(0.8 * len(names)), int(0.9 * len(names))
     return names[:low], names[low:high], names[high:]
+
+
+def makemore_permutation() -> UInt16[np.ndarray, "W"]:
+    """The order into which makemore's script brings the lines of names.txt.
+
+    What ``torch.manual_seed(3407)``, then ``torch.randperm(32033)`` give, as a file of this
+    package, so that torch is not needed.
+
+    >>> makemore_permutation()[-2:].tolist()
+    [16636, 29400]
+    """
+    return np.load(Path(__file__).with_name("makemore_permutation.npy"), allow_pickle=False)
 
 
 # MNIST --------------------------------------------------------------------------------------------

@@ -130,19 +130,22 @@ class _NameList(NamedTuple):
     length: Int[np.ndarray, "W"]  # with its boundary
 
 
+_Split = Literal["lecture", "makemore"]
+
+
 @functools.lru_cache(maxsize=8)
-def _names(part: Literal["train", "dev", "test"]) -> _NameList:
-    train, dev, test = data.names_split()
+def _names(part: Literal["train", "dev", "test"], split: _Split = "lecture") -> _NameList:
+    train, dev, test = data.names_split(split)
     chosen = {"train": train, "dev": dev, "test": test}[part]
     length = np.array([len(name) + 1 for name in chosen], np.int32)
     flat = encode("".join(name + "." for name in chosen), NAME_SYMBOLS).astype(np.int8)
     return _NameList(flat, (np.cumsum(length) - length).astype(np.int32), length)
 
 
-@functools.lru_cache(maxsize=2)
-def _unseen(part: Literal["dev", "test"]) -> np.ndarray:
+@functools.lru_cache(maxsize=4)
+def _unseen(part: Literal["dev", "test"], split: _Split) -> np.ndarray:
     """Which symbols of a part, [S], belong to names that are no training names."""
-    train, dev, test = data.names_split()
+    train, dev, test = data.names_split(split)
     known = set(train)
     chosen = dev if part == "dev" else test
     return np.repeat([name not in known for name in chosen], [len(name) + 1 for name in chosen])
@@ -164,7 +167,7 @@ def _walk(key: Key[Array, ""], count: int, size: int) -> Int[Array, "W"]:
     key_start, key_stride = jax.random.split(key)
     strides = jnp.asarray(_strides(size))
     stride = strides[jax.random.randint(key_stride, (), 0, strides.shape[0])]
-    # Fits int32: the lists have 25,626 names at most, and 25,626^2 is 0.66e9.
+    # Fits int32: the lists have 31,033 names at most, and 31,033^2 is 0.96e9.
     return (jax.random.randint(key_start, (), 0, size) + stride * jnp.arange(count)) % size
 
 
@@ -200,6 +203,9 @@ class Names:
     uses the development or test part. Some names are entries of several parts all the same: 424 of
     the 3,203 development names and 377 of the 3,204 test names are training names, too.
 
+    ``split="makemore"`` takes the split of makemore's own script instead: 31,033 training names
+    (220,980 symbols), 1,000 test names, no development names (`loopymeta.data.names_split`).
+
     Metrics: ``loss`` and ``accuracy`` over everything scored (both phases), ``prequential_nats``
     (phase 0: predicted before taught), ``nats_curve`` (the same over 20 equal blocks), and
     ``dev_nats``, ``test_nats`` or ``held_out_nats`` (phase 1; the last for ``held_out="train"``);
@@ -225,23 +231,28 @@ class Names:
     """What is appended, scored but not taught."""
     held_out_symbols: int | None = None
     """Symbols of what is appended; unset, all of it."""
+    split: Literal["lecture", "makemore"] = "lecture"
+    """Which names are training, development and test names."""
 
     def __post_init__(self):
         _validate.choice("order", self.order, ["random", "fixed"])
         _validate.choice("held_out", self.held_out, ["none", "dev", "test", "train"])
+        _validate.choice("split", self.split, ["lecture", "makemore"])
+        if self.split == "makemore" and self.held_out == "dev":
+            raise ValueError("held_out is 'dev', but makemore's split has no development names")
         _check_sizes(self.symbols, self.held_out, self.held_out_symbols)
 
     @property
     def _sizes(self) -> tuple[int, int]:
         """Symbols taught and symbols held out."""
-        available = _names("train").flat.size
+        available = _names("train", self.split).flat.size
         taught = available if self.symbols is None else self.symbols
         _check_available("symbols", taught, available)
         if self.held_out == "none":
             return taught, 0
         if self.held_out == "train":
             assert self.held_out_symbols is not None  # _check_sizes
-            train = _names("train")
+            train = _names("train", self.split)
             words = _words(train, taught) + _words(train, self.held_out_symbols)
             if words > train.length.size:
                 raise ValueError(
@@ -249,7 +260,7 @@ class Names:
                     f"up to {words:,} different names, but there are {train.length.size:,}"
                 )
             return taught, self.held_out_symbols
-        available = _names(self.held_out).flat.size
+        available = _names(self.held_out, self.split).flat.size
         held_out = available if self.held_out_symbols is None else self.held_out_symbols
         _check_available("held_out_symbols", held_out, available)
         return taught, held_out
@@ -257,7 +268,7 @@ class Names:
     @property
     def spec(self) -> Spec:
         """Sizes; chance is the share of the most frequent symbol in the training names."""
-        counts = np.bincount(_names("train").flat, minlength=len(NAME_SYMBOLS))
+        counts = np.bincount(_names("train", self.split).flat, minlength=len(NAME_SYMBOLS))
         return Spec(
             num_inputs=len(NAME_SYMBOLS),
             num_outputs=len(NAME_SYMBOLS),
@@ -279,7 +290,7 @@ class Names:
     def sample(self, key: Key[Array, ""]) -> Episode:
         """A lifetime; the same key gives the same order."""
         num_taught, num_held_out = self._sizes
-        train = _names("train")
+        train = _names("train", self.split)
         words = _words(train, num_taught)
         words_held_out = _words(train, num_held_out) if self.held_out == "train" else 0
         total = train.length.size
@@ -294,7 +305,9 @@ class Names:
             order = order[words : words + words_held_out]
             parts.append(_string_of_names(train, order, num_held_out))
         elif self.held_out != "none":
-            target = jnp.asarray(_names(self.held_out).flat[:num_held_out].astype(np.int32))
+            target = jnp.asarray(
+                _names(self.held_out, self.split).flat[:num_held_out].astype(np.int32)
+            )
             parts.append(_after_boundary(target))
         return _two_parts(parts)
 
@@ -303,7 +316,9 @@ class Names:
         num_taught = self._sizes[0]
         metrics = _two_part_scores(outcome, episode, self.held_out, num_taught)
         if self.held_out in ("dev", "test") and self.held_out_symbols is None:
-            nats = base.masked_mean(outcome.loss[num_taught:], jnp.asarray(_unseen(self.held_out)))
+            nats = base.masked_mean(
+                outcome.loss[num_taught:], jnp.asarray(_unseen(self.held_out, self.split))
+            )
             metrics[f"{self.held_out}_unseen_nats"] = nats
         return metrics
 

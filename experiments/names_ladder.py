@@ -1,0 +1,507 @@
+"""How well can names be predicted, by whom, after one pass over them and after many?
+
+Every learner that models characters, on the two splits of makemore's names: that of Karpathy's
+lectures and that of makemore's own script. One pass: the training names once, in random order, each
+symbol predicted before it is learned from (*prequential*), then the test names with the learner
+frozen. Many passes: minibatches of whole names, the pass to stop at chosen by development names,
+and the test names looked at once, with the weights of that pass.
+
+    python experiments/names_ladder.py                          # whatever is not done yet; the page
+    python experiments/names_ladder.py --rows lstm,ppm --splits lecture
+    python experiments/names_ladder.py --rule runs/names        # a rule of `loopymeta train names`
+    python experiments/names_ladder.py --tune lstm,gru,elman    # rates, by development names alone
+    python experiments/names_ladder.py --rows none              # the page and the figure alone
+
+A row is a process of its own for every split and seed, so that its memory is its own. What it found
+is kept in ``--out`` under the SHA-256 of all that it depends on, so that nothing is run twice; many
+passes are also kept pass by pass, and go on where they were killed. Results: docs/names_ladder.json
+(every figure, by seed), docs/figures/names_ladder.png, and the part of docs/names.md between its
+marks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from loopymeta import data, plots, runs
+from loopymeta.checkpoint import write_atomic
+from loopymeta.learners.recurrent import OnlineRNN
+from loopymeta.learners.transformer import Transformer
+from loopymeta.offline import Passes, Recurrent, SequenceModel, mean_nats, rows_of, train
+from loopymeta.tasks import Names
+from loopymeta.tasks.language import NAME_SYMBOLS, encode
+
+ROOT = Path(__file__).resolve().parent.parent
+VERSION = 1
+"""To be raised when a change of the code changes figures: what other versions found is not used."""
+DEV = 1000  # names that are taken from the end of makemore's training names, which has none for it
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """What is run."""
+
+    rows: tuple[str, ...] = ()
+    """Rows of `ROWS`; empty: all; ``none``: none, what there is is shown."""
+    splits: tuple[str, ...] = ("lecture", "makemore")
+    """Of the names; see `loopymeta.data.names_split`."""
+    seeds: tuple[int, ...] = (11, 12, 13)
+    """Of orders and newborn weights; rates were chosen on others."""
+    rule: str | None = None
+    """Rule file or run folder of a meta-learned rule, which is the row ``rule`` then."""
+    tune: tuple[str, ...] = ()
+    """Models whose `TRIED` settings are run, and nothing else."""
+    out: str = "runs/names_ladder"
+    """Folder of what was found."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A line of the table.
+
+    Attributes:
+      title: what it is called there.
+      order: of an n-gram that is counted on the host; 0: it is none.
+      learner: who lives one pass, by name (`loopymeta.learners.by_name`), or a rule file.
+      model: what is trained in many passes, one of `MODELS`.
+      seeds: how many; None: all. One where there is no chance in it but the order of the names.
+    """
+
+    title: str
+    order: int = 0
+    learner: str = ""
+    model: str = ""
+    seeds: int | None = None
+
+
+ROWS: dict[str, Row] = {
+    **{
+        name: Row(title, order=order, seeds=1)
+        for order, name, title in (
+            (1, "unigram", "unigram"),
+            (2, "bigram", "bigram"),
+            (3, "trigram", "trigram"),
+            (4, "4-gram", "4-gram (Kneser-Ney)"),
+            (5, "5-gram", "5-gram (Kneser-Ney)"),
+        )
+    },
+    "counts": Row("count table, 4-gram", learner="counts"),
+    "ppm": Row("prediction by partial matching", learner="ppm"),
+    "plastic_memory": Row("plastic memory", learner="plastic_memory"),
+    "reservoir": Row("reservoir, 512 nodes", learner="reservoir"),
+    "dfa": Row("direct feedback alignment", learner="dfa"),
+    "uoro": Row("UORO", learner="uoro"),
+    "online_eprop": Row("e-prop", learner="online_eprop"),
+    "online_rflo": Row("RFLO", learner="online_rflo"),
+    "snap1": Row("SnAp-1", learner="snap1"),
+    "rtrl": Row("RTRL, 64 units", learner="rtrl"),
+    "hierarchical": Row("hierarchical LSTM", learner="hierarchical"),
+    "elman": Row("Elman, 128 units", learner="elman", model="elman"),
+    "gru": Row("GRU, 128 units", learner="gru", model="gru"),
+    "lstm": Row("LSTM, 128 units", learner="lstm", model="lstm"),
+    "lstm256": Row("LSTM, 256 units", learner="lstm(width=256, learning_rate=0.02)"),
+    "rule": Row("**meta-learned rule**"),
+    "transformer": Row("transformer, 4 layers of 64", model="transformer"),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What is trained in many passes, and how.
+
+    Attributes:
+      model: the network.
+      passes: how it is trained.
+      seeds: how many.
+    """
+
+    model: SequenceModel
+    passes: Passes
+    seeds: int | None = None
+
+
+def _recurrent(cell: str, rate: float, epochs: int) -> Trained:
+    network = OnlineRNN(len(NAME_SYMBOLS), len(NAME_SYMBOLS), cell=cell)
+    return Trained(Recurrent(network), Passes(epochs=epochs, learning_rate=rate))
+
+
+MODELS: dict[str, Trained] = {
+    "elman": _recurrent("elman", 0.001, 10),
+    "gru": _recurrent("gru", 0.003, 10),
+    "lstm": _recurrent("lstm", 0.005, 10),
+    "transformer": Trained(Transformer(), Passes(epochs=30), seeds=1),
+}
+"""Rates chosen by the development names of the lecture split (docs/names.md)."""
+
+TRIED: dict[str, tuple[float, ...]] = {
+    "elman": (0.0005, 0.001, 0.002),
+    "gru": (0.0015, 0.003, 0.006),
+    "lstm": (0.0025, 0.005, 0.01),
+}
+"""Learning rates that are tried, on a seed of their own."""
+TUNE_SEED = 1001
+
+
+# --- what is to be done --------------------------------------------------------------------------
+
+
+def rows_asked(config: Config) -> list[str]:
+    """The names of the rows that are to be there."""
+    named = [name for name in config.rows if name != "none"]
+    if unknown := [name for name in named if name not in ROWS]:
+        raise SystemExit(f"unknown rows {unknown}; there are {', '.join(ROWS)}")
+    return named if config.rows else list(ROWS)
+
+
+def jobs_of(name: str, config: Config) -> Iterator[dict[str, Any]]:
+    """All jobs of a row: what one says, as JSON holds it, is all that it depends on."""
+    row = ROWS[name]
+    learner = config.rule if name == "rule" else row.learner
+    for split in config.splits:
+        head = {"version": VERSION, "row": name, "split": split}
+        for seed in config.seeds[: row.seeds]:
+            if row.order:
+                yield head | {"kind": "counted", "order": row.order, "seed": seed}
+            elif learner:
+                yield head | {"kind": "one pass", "seed": seed} | _who(learner, split)
+        if row.model:
+            trained = MODELS[row.model]
+            for seed in config.seeds[: trained.seeds]:
+                yield head | _training(row.model, trained.passes, seed)
+
+
+def _who(learner: str, split: str) -> dict[str, Any]:
+    """A learner by name or a rule by its file, with all of its settings."""
+    from loopymeta.leaderboard import entrant_of
+
+    entrant = entrant_of(learner)
+    return {
+        "entrant": runs.to_dict(entrant.content()),
+        "settings": entrant.settings(Names(held_out="test", split=split)),
+    }
+
+
+def _training(model: str, passes: Passes, seed: int) -> dict[str, Any]:
+    return {
+        "kind": "many passes",
+        "seed": seed,
+        "name": model,
+        "model": repr(MODELS[model].model),
+        "passes": dataclasses.asdict(passes),
+    }
+
+
+def tuning_jobs(config: Config) -> Iterator[dict[str, Any]]:
+    """What is tried for models that are to be tuned: the lecture split, its development names."""
+    for name in config.tune:
+        for rate in TRIED[name]:
+            passes = dataclasses.replace(MODELS[name].passes, learning_rate=rate)
+            head = {"version": VERSION, "row": name, "split": "lecture", "tuning": True}
+            yield head | _training(name, passes, TUNE_SEED)
+
+
+# --- one job, in a process of its own ------------------------------------------------------------
+
+
+def work(job: dict[str, Any], progress: Path) -> dict[str, Any]:
+    """What a job found: figures, processor seconds, bytes of memory."""
+    began = time.process_time()
+    if job["kind"] == "many passes":
+        found = _many_passes(job, progress)
+    else:
+        found = {"counted": _counted, "one pass": _one_pass}[job["kind"]](job)
+    return {"seconds": time.process_time() - began} | found | {"memory": _peak_memory()}
+
+
+def _counted(job: dict[str, Any]) -> dict[str, Any]:
+    from loopymeta.ngrams import NGram
+
+    train_names, _, test_names = data.names_split(job["split"])
+    np.random.default_rng(job["seed"]).shuffle(train_names)
+    taught, tested = (
+        encode("." + "".join(name + "." for name in names), NAME_SYMBOLS)
+        for names in (train_names, test_names)
+    )
+    # As `loopymeta.ngrams.baseline_ngrams` has them.
+    smoothing = "absolute" if job["order"] <= 3 else "kneser_ney"
+    model = NGram(job["order"], len(NAME_SYMBOLS), smoothing, boundary=0)
+    nats, known = model.held_out(taught, tested), set(train_names)
+    unseen = np.repeat([n not in known for n in test_names], [len(n) + 1 for n in test_names])
+    found = {"prequential": model.prequential(taught), "test": nats, "unseen": nats[unseen]}
+    return {name: float(values.mean()) for name, values in found.items()}
+
+
+def _one_pass(job: dict[str, Any]) -> dict[str, Any]:
+    import loopymeta as lm
+    from loopymeta.leaderboard import learner_of
+    from loopymeta.living import live_through
+
+    task = Names(held_out="test", split=job["split"])
+    learner, theta = learner_of(job["entrant"], task, job["seed"])
+    lived = live_through(
+        lm.Lifetime(learner, task), theta, lm.key(job["seed"]), every=task.spec.length
+    )
+    names = {"prequential": "prequential_nats", "test": "test_nats", "unseen": "test_unseen_nats"}
+    return {own: float(lived.metrics[name]) for own, name in names.items()}
+
+
+def _many_passes(job: dict[str, Any], progress: Path) -> dict[str, Any]:
+    import jax
+
+    model, passes = MODELS[job["name"]].model, Passes(**job["passes"])
+    train_rows, dev_rows, test_rows = _rows(job["split"])
+    began, spent = time.process_time(), []
+
+    def watch(state: Any) -> None:
+        spent.append(time.process_time() - began)
+        print(
+            f"pass {int(state.epoch)}: development {float(state.dev_nats[state.epoch - 1]):.4f}",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    key = jax.random.key(job["seed"])
+    done = train(model, passes, train_rows, dev_rows, key, file=progress, watch=watch)
+    curve = np.asarray(done.dev_nats).tolist()
+    found = {
+        "dev_curve": curve,
+        "train_curve": np.asarray(done.train_nats).tolist(),
+        "dev": min(curve),
+        "stopped": 1 + int(np.argmin(curve)),
+    }
+    if spent:  # of the passes of this process; those of one that was killed count as much each
+        found["seconds"] = spent[-1] * passes.epochs / len(spent)
+    if not job.get("tuning"):
+        known = set(data.names_split(job["split"])[0])
+        unseen = [name not in known for name in data.names_split(job["split"])[2]]
+        for name, rows in (("test", test_rows), ("unseen", test_rows[unseen])):
+            found[name] = float(mean_nats(model, done.best, jax.numpy.asarray(rows)))
+    return found
+
+
+def _rows(split: str) -> list[np.ndarray]:
+    """Training, development and test names as rows of one length."""
+    train_names, dev_names, test_names = data.names_split(split)
+    if not dev_names:
+        train_names, dev_names = train_names[:-DEV], train_names[-DEV:]
+    length = Transformer().context
+    return [
+        rows_of([encode(name + ".", NAME_SYMBOLS) for name in names], length)
+        for names in (train_names, dev_names, test_names)
+    ]
+
+
+def _peak_memory() -> int:
+    """Bytes that this process held at most."""
+    import resource
+
+    status = Path("/proc/self/status")
+    if status.exists():  # in ru_maxrss Linux counts the process that started this one, too
+        return 1024 * int(re.search(r"VmHWM:\s+(\d+)", status.read_text())[1])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else 1024 * peak
+
+
+# --- all of them ---------------------------------------------------------------------------------
+
+
+def _file(job: dict[str, Any], out: Path) -> Path:
+    text = json.dumps(job, sort_keys=True)
+    return out / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
+
+
+def run(job: dict[str, Any], out: Path) -> None:
+    """Does a job that is not done yet."""
+    path = _file(job, out)
+    if path.exists():
+        return
+    what = f"{job['row']}, {job['kind']}, {job['split']}, seed {job['seed']}"
+    print(what, flush=True)
+    command = [sys.executable, __file__, "--work", str(path.with_suffix(".safetensors"))]
+    done = subprocess.run(command, input=json.dumps(job), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(f"{what}: failed, the rest goes on", file=sys.stderr)
+        return
+    found = json.loads(done.stdout.splitlines()[-1])
+    write_atomic(path, (json.dumps({"job": job, "found": found}, indent=1) + "\n").encode())
+    shown = {k: round(v, 4) for k, v in found.items() if isinstance(v, float)}
+    print(f"  {shown}, {found['memory'] / 1e6:.0f} MB", flush=True)
+
+
+def collect(jobs: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
+    """What is known of the jobs, without what makes them up."""
+    kept = ("row", "split", "kind", "seed", "passes")
+    found = []
+    for job in jobs:
+        path = _file(job, out)
+        if path.exists():
+            about = {name: job[name] for name in kept if name in job}
+            found.append(about | json.loads(path.read_text())["found"])
+    return found
+
+
+def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was published before, replaced by what is known now, in the order of the table."""
+
+    def of(one: dict[str, Any]) -> tuple[Any, ...]:
+        tried = one["passes"]["learning_rate"] if "test" not in one else 0.0
+        return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], tried)
+
+    return [each for _, each in sorted({of(one): one for one in (*old, *new)}.items())]
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def _of(found: list[dict[str, Any]], kind: str, value: str) -> str:
+    """Mean and standard deviation over seeds of one figure of a row, as text."""
+    kinds = ("counted", "one pass") if kind == "one pass" else (kind,)
+    values = [one[value] for one in found if one["kind"] in kinds]
+    if not values:
+        return ""
+    if value == "seconds":
+        return f"{np.mean(values):.3g}" if np.mean(values) < 100 else f"{np.mean(values):,.0f}"
+    if value == "memory":
+        return f"{np.mean(values) / 1e6:,.0f}"
+    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
+    return f"{np.mean(values):.3f}{spread}"
+
+
+def table(found: list[dict[str, Any]], split: str) -> str:
+    """The rows of a split as Markdown."""
+    lines = [
+        "| | one pass: prequential | test | unseen | s | MB "
+        "| many passes: test | unseen | s | MB |",
+        "|---" * 10 + "|",
+    ]
+    for name, row in ROWS.items():
+        mine = [one for one in found if one["row"] == name and one["split"] == split]
+        if not mine:
+            continue
+        values = ("test", "unseen", "seconds", "memory")
+        cells = [_of(mine, "one pass", value) for value in ("prequential", *values)]
+        cells += [_of(mine, "many passes", value) for value in values]
+        lines.append(f"| {row.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def passes_table(found: list[dict[str, Any]]) -> str:
+    """How many passes were made, and at which of them the development names were predicted best."""
+    lines = ["| | split | seed | rate | passes | best | development | test |", "|---" * 8 + "|"]
+    for one in found:
+        if one["kind"] == "many passes":
+            passes = one["passes"]
+            test = f"{one['test']:.4f}" if "test" in one else ""
+            lines.append(
+                f"| {ROWS[one['row']].title} | {one['split']} | {one['seed']} "
+                f"| {passes['learning_rate']:g} | {passes['epochs']} | {one['stopped']} "
+                f"| {one['dev']:.4f} | {test} |"
+            )
+    return "\n".join(lines)
+
+
+def figure(found: list[dict[str, Any]]) -> Any:
+    """The ladder: a dot a seed, a line a row, a panel a split."""
+    from matplotlib.figure import Figure
+
+    splits = [s for s in Config.splits if any(one["split"] == s for one in found)]
+    shown = [one for one in found if "test" in one]
+
+    def best(name: str) -> float:
+        return min(one["test"] for one in shown if one["row"] == name)
+
+    names = sorted({one["row"] for one in shown}, key=best, reverse=True)
+    whole = Figure(figsize=(5.2 * len(splits), 1.4 + 0.3 * len(names)), layout="constrained")
+    panels = whole.subplots(1, len(splits), sharey=True, squeeze=False)[0]
+    styles = (("one pass", plots.BLUE, "o"), ("many passes", plots.VERMILLION, "D"))
+    for axes, split in zip(panels, splits, strict=True):
+        for kind, color, marker in styles:
+            mine = [
+                o
+                for o in shown
+                if o["split"] == split and (o["kind"] == "many passes") == (kind == "many passes")
+            ]
+            places = [names.index(one["row"]) for one in mine]
+            tests = [one["test"] for one in mine]
+            axes.scatter(tests, places, s=40, color=color, marker=marker, alpha=0.75, label=kind)
+        axes.set_title(f"{split} split", loc="left", fontsize=12)
+        axes.set_xlabel("test names, nats per symbol", fontsize=11)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(color="#eeeeee")
+        axes.set_axisbelow(True)
+    titles = [ROWS[name].title.replace("**", "") for name in names]
+    panels[0].set_yticks(range(len(names)), titles, fontsize=11)
+    panels[0].invert_yaxis()
+    panels[-1].legend(frameon=False, loc="upper right")
+    return whole
+
+
+def write_page(found: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> None:
+    """Fills docs/names.md, and draws its figure."""
+    path = ROOT / "docs" / "names.md"
+    begin, end = "<!-- results -->", "<!-- end -->"
+    parts = ["![The ladder of names](figures/names_ladder.png)"]
+    for split in Config.splits:
+        parts += [f"### The {split} split", table(found, split)]
+    parts += ["### Passes", passes_table(found)]
+    if tuned:
+        parts += ["### Rates that were tried", passes_table(tuned)]
+    page = path.read_text(encoding="utf-8")
+    filled = "\n\n".join([begin, *parts, end])
+    page = re.sub(re.escape(begin) + ".*" + re.escape(end), lambda _: filled, page, flags=re.S)
+    write_atomic(path, page.encode())
+    plots.save(figure(found), ROOT / "docs" / "figures" / "names_ladder.png")
+
+
+def main(config: Config) -> None:
+    """Does what is not done yet, then writes the page."""
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    tuning = list(tuning_jobs(config))
+    asked = [] if config.tune else rows_asked(config)
+    jobs = [job for name in asked for job in jobs_of(name, config)]
+    for job in (*tuning, *jobs):
+        run(job, out)
+    published = ROOT / "docs" / "names_ladder.json"
+    known = json.loads(published.read_text()) if published.exists() else {"found": [], "tuned": []}
+    known["found"] = merged(known["found"], collect(jobs, out))
+    known["tuned"] = merged(known["tuned"], collect(tuning, out))
+    write_atomic(published, (json.dumps(known, indent=1) + "\n").encode())
+    if known["found"]:
+        write_page(known["found"], known["tuned"])
+        for split in config.splits:
+            print(f"\n{split}\n{table(known['found'], split)}")
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", type=_listed, default=Config.rows)
+    parser.add_argument("--splits", type=_listed, default=Config.splits)
+    seeds = lambda text: tuple(int(each) for each in text.split(","))  # noqa: E731
+    parser.add_argument("--seeds", type=seeds, default=Config.seeds)
+    parser.add_argument("--rule", default=Config.rule)
+    parser.add_argument("--tune", type=_listed, default=Config.tune)
+    parser.add_argument("--out", default=Config.out)
+    parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
+    given = vars(parser.parse_args())
+    progress = given.pop("work")
+    if progress is None:
+        main(Config(**given))
+    else:
+        print(json.dumps(work(json.load(sys.stdin), progress)))

@@ -1,0 +1,306 @@
+"""Many passes over the same sequences: what learners of one pass are measured against.
+
+Sequences are whole (names), in random order, in minibatches; after each pass the development
+sequences say how good the weights are, and the best are kept. That is the ordinary way to train a
+network, and none of a lifetime: nothing is predicted before it is learned from.
+
+Axis letters: W sequences, L symbols in the longest, B sequences in a minibatch, O symbols to choose
+from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+from loopymeta import _validate, checkpoint
+from loopymeta._jax import Array, jax, jnp
+from loopymeta._version import __version__
+from loopymeta.learners import optimizers
+from loopymeta.learners.optimizers import Optimizer
+from loopymeta.learners.recurrent import OnlineRNN
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+_TOGETHER = 512  # sequences that are predicted at once where nothing is learned
+
+
+class SequenceModel(Protocol):
+    """A model of whole sequences: a frozen dataclass of sizes."""
+
+    def init_weight(self, key: Array) -> Any:
+        """Fresh weights, any tree of arrays."""
+        ...
+
+    def logits(self, weight: Any, stimulus: Array) -> Array:
+        """What is predicted at each symbol, from it and those before it: [L] -> [L, O]."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Recurrent:
+    """The network of an `OnlineRNN`, silent before each sequence; its way of learning is not used.
+
+    >>> model = Recurrent(OnlineRNN(27, 27, cell="gru", width=8))
+    >>> model.logits(model.init_weight(jax.random.key(0)), jnp.array([0, 5, 13])).shape
+    (3, 27)
+    """
+
+    network: OnlineRNN
+    """Its sizes and cells."""
+
+    def init_weight(self, key: Array) -> Any:
+        """Fresh weights."""
+        return self.network.init_weight(key)
+
+    def logits(self, weight: Any, stimulus: Array) -> Array:
+        """See `SequenceModel`."""
+        heard = jax.nn.one_hot(stimulus, self.network.num_inputs)
+
+        def hear(activity: Any, one: Array) -> tuple[Any, Array]:
+            return self.network.predict(weight, activity, one)
+
+        return jax.lax.scan(hear, self.network.silence(), heard)[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Passes:
+    """How a model is trained.
+
+    In the pass that has the part f of all steps behind it, the rate is
+
+      rate = learning_rate (final + (1 - final) (1 + cos(pi f)) / 2).
+
+    The defaults are those of makemore's script, but for the rate, which it holds (``final=1``).
+
+    Raises:
+      ValueError, TypeError: for choices that are unknown and numbers that cannot be.
+
+    >>> Passes(epochs=0)
+    Traceback (most recent call last):
+    ValueError: epochs must be at least 1, got 0
+    """
+
+    epochs: int = 20
+    """Passes over the training sequences, each in fresh random order."""
+    batch: int = 32
+    """B, sequences in a minibatch; those that are left over in a pass are left out of it."""
+    learning_rate: float = 5e-4
+    """Step size of the optimiser at the beginning."""
+    final: float = 0.0
+    """Part of the learning rate that is left at the end."""
+    optimizer: Optimizer = "adamw(b2=0.99, weight_decay=0.01)"
+    """See `loopymeta.learners.optimizers.Optimizer`."""
+    clip: float = 0.0
+    """Largest norm of a gradient; a longer one is shortened to it. 0: none is."""
+
+    def __post_init__(self) -> None:
+        _validate.at_least("epochs", self.epochs, 1)
+        _validate.at_least("batch", self.batch, 1)
+        _validate.positive("learning_rate", self.learning_rate)
+        _validate.between("final", self.final, 0, 1)
+        optimizers.check(self.optimizer, 0.9, 0.999, self.clip)
+
+    def transform(self) -> Any:
+        """The optimiser at learning rate 1."""
+        return optimizers.transformation(self.optimizer, 0.9, 0.999, self.clip)
+
+
+class Progress(NamedTuple):
+    """Training after some passes; nothing else is carried from pass to pass.
+
+    Attributes:
+      weight: as it is now.
+      optimizer: the optimiser's moments.
+      epoch: passes behind it.
+      train_nats: [epochs] mean nats per symbol while a pass was learned from; nan: not yet.
+      dev_nats: [epochs] of the development sequences behind each pass.
+      best: the weights with the least of these.
+    """
+
+    weight: Any
+    optimizer: Any
+    epoch: Array
+    train_nats: Array
+    dev_nats: Array
+    best: Any
+
+
+def rows_of(
+    sequences: Sequence[Sequence[int]], length: int | None = None
+) -> Int[np.ndarray, "W L"]:
+    """Sequences of symbols as the rows of one array, -1 behind the end of each.
+
+    Args:
+      sequences: the symbols of each, in order; the last is its end mark, if it has one.
+      length: L; unset, that of the longest.
+
+    Raises:
+      ValueError: there is none, one is empty, or one is longer than ``length``.
+
+    >>> rows_of([[1, 22, 1, 0], [5, 0]]).tolist()
+    [[1, 22, 1, 0], [5, 0, -1, -1]]
+    """
+    sizes = [len(each) for each in sequences]
+    if not sizes or not min(sizes):
+        raise ValueError("there must be at least one sequence, and none may be empty")
+    length = max(sizes) if length is None else length
+    if max(sizes) > length:
+        raise ValueError(f"a sequence has {max(sizes)} symbols, more than length={length}")
+    rows = np.full((len(sizes), length), -1, np.int32)
+    for row, each in zip(rows, sequences, strict=True):
+        row[: len(each)] = each
+    return rows
+
+
+def _total(model: SequenceModel, weight: Any, rows: Array) -> tuple[Array, Array]:
+    """(sum of nats, number of symbols) of some sequences [B, L], each heard after symbol 0."""
+    counted, target = rows >= 0, jnp.maximum(rows, 0)
+    stimulus = jnp.pad(target[:, :-1], ((0, 0), (1, 0)))
+    logits = jax.vmap(model.logits, in_axes=(None, 0))(weight, stimulus)
+    log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), target[..., None], axis=2)[..., 0]
+    return -jnp.where(counted, log_p, 0.0).sum(), counted.sum()
+
+
+def mean_nats(model: SequenceModel, weight: Any, rows: Array) -> Array:
+    """Mean nats per symbol of sequences [W, L], end marks included; nothing is learned.
+
+    >>> model = Recurrent(OnlineRNN(4, 4, cell="elman", width=2))
+    >>> weight = jax.tree.map(jnp.zeros_like, model.init_weight(jax.random.key(0)))
+    >>> print(f"{mean_nats(model, weight, rows_of([[1, 3, 1, 0], [2, 0]])):.3f}")  # ln 4
+    1.386
+    """
+    together = min(_TOGETHER, rows.shape[0])
+    rows = jnp.pad(rows, ((0, -rows.shape[0] % together), (0, 0)), constant_values=-1)
+    parts = rows.reshape(-1, together, rows.shape[1])
+    nats, symbols = jax.lax.map(lambda part: _total(model, weight, part), parts)
+    return nats.sum() / symbols.sum()
+
+
+def train(
+    model: SequenceModel,
+    passes: Passes,
+    rows: Int[np.ndarray, "W L"],
+    dev: Int[np.ndarray, "V L"],
+    key: Array,
+    *,
+    file: str | os.PathLike[str] | None = None,
+    watch: Callable[[Progress], None] = lambda progress: None,
+) -> Progress:
+    """Trains a model in many passes over the same sequences.
+
+    With a file it can be stopped at any time, in any way: called again with the same arguments it
+    goes on after the last pass that was finished, and ends with the very same numbers.
+
+    Args:
+      model: what is trained.
+      passes: how.
+      rows: training sequences, see `rows_of`.
+      dev: development sequences, by which the best weights are chosen.
+      key: of the newborn weights and of the orders of the passes.
+      file: where progress is kept between passes (a `loopymeta.checkpoint`); None: nowhere.
+      watch: called with the progress after each pass, once it is on the disk.
+
+    Returns:
+      The progress at the end. What is to be reported is ``best``, on sequences of which neither
+      training nor choosing knew.
+
+    Raises:
+      ValueError: there are fewer training sequences than in a minibatch.
+      CheckpointError: the file is damaged or of another training.
+      OSError: the file cannot be written.
+
+    >>> model = Recurrent(OnlineRNN(3, 3, cell="elman", width=4))
+    >>> rows = rows_of([[1, 2, 0], [2, 1, 0]] * 8)
+    >>> done = train(model, Passes(epochs=2, batch=4), rows, rows, jax.random.key(0))
+    >>> int(done.epoch), done.dev_nats.shape
+    (2, (2,))
+    """
+    if len(rows) < passes.batch:
+        raise ValueError(f"a minibatch has {passes.batch} sequences, but there are {len(rows)}")
+    path = None if file is None else Path(file)
+    key_birth, key_order = jax.random.split(key)
+    newborn, one_pass = _compiled(model, passes)
+    progress = newborn(key_birth)
+    identity = "" if path is None else _identity(model, passes, rows, dev, key)
+    if path is not None and path.exists():
+        progress, metadata = checkpoint.load(path, progress)
+        if metadata.get("training") != identity:
+            raise checkpoint.CheckpointError(
+                f"{path} is of another training: another model, other passes, sequences or key, or "
+                "begun with another version of loopymeta or jax"
+            )
+    rows_on, dev_on = jnp.asarray(rows), jnp.asarray(dev)
+    for _ in range(int(progress.epoch), passes.epochs):
+        progress = one_pass(progress, rows_on, dev_on, key_order)
+        if path is not None:
+            checkpoint.save(path, progress, {"training": identity})
+        watch(progress)
+    return progress
+
+
+@functools.lru_cache(maxsize=8)
+def _compiled(model: SequenceModel, passes: Passes) -> tuple[Callable[..., Progress], ...]:
+    """`_newborn` and `_one_pass`, which are compiled once, however often one trains."""
+    return tuple(jax.jit(functools.partial(each, model, passes)) for each in (_newborn, _one_pass))
+
+
+def _newborn(model: SequenceModel, passes: Passes, key: Array) -> Progress:
+    weight = model.init_weight(key)
+    unknown = jnp.full(passes.epochs, jnp.nan, jnp.result_type(float))
+    epoch = jnp.zeros((), jnp.int32)
+    return Progress(weight, passes.transform().init(weight), epoch, unknown, unknown, weight)
+
+
+def _one_pass(
+    model: SequenceModel, passes: Passes, progress: Progress, rows: Array, dev: Array, key: Array
+) -> Progress:
+    """One pass over the training sequences, and a look at the development sequences."""
+    transform, epoch = passes.transform(), progress.epoch
+    steps = rows.shape[0] // passes.batch
+    order = jax.random.permutation(jax.random.fold_in(key, epoch), rows.shape[0])
+    batches = order[: steps * passes.batch].reshape(steps, passes.batch)
+
+    def loss(weight: Any, batch: Array) -> tuple[Array, tuple[Array, Array]]:
+        nats, symbols = _total(model, weight, rows[batch])
+        return nats / symbols, (nats, symbols)
+
+    def descend(now: tuple[Any, Any], step: tuple[Array, Array]) -> tuple[Any, Any]:
+        (weight, optimizer), (at, batch) = now, step
+        gradient, totals = jax.grad(loss, has_aux=True)(weight, batch)
+        direction, optimizer = transform.update(gradient, optimizer, weight)
+        part = (epoch * steps + at) / (passes.epochs * steps)
+        left = passes.final + (1 - passes.final) * (1 + jnp.cos(jnp.pi * part)) / 2
+        rate = passes.learning_rate * left
+        return (jax.tree.map(lambda w, d: w + rate * d, weight, direction), optimizer), totals
+
+    now = (progress.weight, progress.optimizer)
+    (weight, optimizer), (nats, symbols) = jax.lax.scan(descend, now, (jnp.arange(steps), batches))
+    found = mean_nats(model, weight, dev)
+    better = found < jnp.nan_to_num(progress.dev_nats, nan=jnp.inf).min()  # never where it is nan
+    return Progress(
+        weight=weight,
+        optimizer=optimizer,
+        epoch=epoch + 1,
+        train_nats=progress.train_nats.at[epoch].set(nats.sum() / symbols.sum()),
+        dev_nats=progress.dev_nats.at[epoch].set(found),
+        best=jax.tree.map(lambda new, old: jnp.where(better, new, old), weight, progress.best),
+    )
+
+
+def _identity(model: Any, passes: Passes, rows: np.ndarray, dev: np.ndarray, key: Array) -> str:
+    """SHA-256 of all that the numbers of a training depend on."""
+    words = re.sub(r" at 0x[0-9a-f]+", "", f"{model!r} {passes!r}")  # a function says where it lies
+    digest = hashlib.sha256(f"{words} {__version__} {jax.__version__}".encode())
+    for values in (rows, dev, np.asarray(jax.random.key_data(key))):
+        digest.update(f" {values.dtype} {values.shape} ".encode() + values.tobytes())
+    return digest.hexdigest()
