@@ -87,19 +87,11 @@ class Config:
     """Folder of run folders."""
     file: str = str(HERE / "generalist.json")
     """Where the rule goes."""
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03)
+    rates: tuple[float, ...] = (0.003, 0.01, 0.02)
     """Learning rates tried for the LSTM."""
-    horizons: tuple[float, ...] = (0.1, 1.0, 10.0)
+    horizons: tuple[float, ...] = (0.1, 1.0)
     """Parts of the lifespan after which its rate is halved."""
-    windows: tuple[tuple[int, int], ...] = (
-        (1, 1),
-        (4, 1),
-        (4, 4),
-        (8, 1),
-        (8, 2),
-        (16, 4),
-        (16, 16),
-    )
+    windows: tuple[tuple[int, int], ...] = ((4, 1), (8, 1), (16, 4))
     """Symbols that its gradient flows back through, and symbols between two of its updates."""
     seed: int = 0
     """Seed of everything."""
