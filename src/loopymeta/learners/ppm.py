@@ -58,7 +58,7 @@ class PPM:
     """Symbols of the target."""
     order: int = 4
     """Stimuli in the longest context."""
-    counting: str = "single"
+    counting: str = "all"
     """``all``: a target counts after contexts of every length; ``single``: after those only that
     are at least as long as the one that had predicted it (update exclusion)."""
     boundary: int | None = None
