@@ -81,8 +81,12 @@ class PPM:
           ValueError: stimuli or targets are not symbols.
         """
         check_symbols(task, cls.__name__)
-        sizes = {"num_inputs": task.spec.num_inputs, "num_outputs": task.spec.num_outputs}
-        return cls(**({**sizes, "boundary": boundary_of(task)} | choices))
+        found: dict[str, Any] = {
+            "num_inputs": task.spec.num_inputs,
+            "num_outputs": task.spec.num_outputs,
+            "boundary": boundary_of(task),
+        }
+        return cls(**(found | choices))
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """There is none: ()."""
