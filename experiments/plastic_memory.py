@@ -137,7 +137,10 @@ def order_figure(found: dict[str, dict[str, list[float]]], num_names: int) -> Fi
 
 TRIED: dict[str, HostLearner] = {
     f"PPM, order {order}, {counting}": PPM(27, 27, order, counting, boundary=0)
-    for order, counting in ((3, "single"), (4, "single"), (5, "single"), (4, "all"))
+    for order, counting in (
+        *((3, "single"), (4, "single"), (5, "single")),
+        *((3, "all"), (4, "all"), (5, "all")),
+    )
 } | {
     f"plastic memory, order {order}, discount {discount}": PlasticMemoryLearner(
         27, 27, boundary=0, letters="." + LETTERS, order=order, discount=discount

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import csv
+import dataclasses
 import html
 import io
 import json
@@ -14,6 +15,7 @@ import subprocess
 
 import hypothesis.strategies as st
 import jax
+import jax.numpy as jnp
 import networkx
 import numpy as np
 import pytest
@@ -28,6 +30,7 @@ from loopymeta.learners import (
     plastic_memory_plots,
 )
 from loopymeta.learners.plastic_memory import UNSEEN, _continues
+from loopymeta.tasks.base import Spec, stream_episode
 from loopymeta.testing import check_learner
 
 ALL = ("prefix", "suffix", "infix")
@@ -455,11 +458,33 @@ CODE = tasks.Caesar(symbols=60)
 
 
 def test_the_contract_of_a_learner():
-    text = tasks.Memorize(length=4, alphabet=4, presentations=3)
-    for task, continues in ((CODE, False), (text, True)):
-        learner = PlasticMemoryLearner.for_task(task, window=4, order=2)
-        assert learner.continues == continues == _continues(task)
-        check_learner(learner, task)
+    coded = PlasticMemoryLearner.for_task(CODE, window=4, order=2)
+    assert not coded.continues
+    check_learner(coded, CODE)
+    check_learner(dataclasses.replace(coded, continues=True, order=3), CODE)
+
+
+class Given:
+    """A task of one stream, of which something may not be taught."""
+
+    def __init__(self, untaught=(), frozen=()):
+        self.spec = Spec(3, 3, 40)
+        at = np.arange(40)
+        self.episode = stream_episode(
+            jnp.asarray(at % 3),
+            jnp.asarray((at + 1) % 3),
+            taught=jnp.asarray(~np.isin(at, untaught)),
+            frozen=jnp.asarray(np.isin(at, frozen)),
+        )
+
+    def sample(self, key):
+        return self.episode
+
+
+def test_streams_that_go_on_are_told_from_others():
+    assert _continues(Given()) and _continues(Given(untaught=[7], frozen=[7]))
+    assert not _continues(Given(untaught=[7]))
+    assert not _continues(CODE)
 
 
 def test_it_learns_what_goes_with_what():

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import glob
 import json
+import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -414,6 +420,56 @@ def test_no_password_is_kept(faked, tmp_path, monkeypatch):
     folder = sweep.sweep(config(points=2), tmp_path, name="kept", storage=url)
     assert json.loads((folder / "sweep.json").read_text())["storage"] == url.replace(":secret", "")
     assert not any(b"secret" in p.read_bytes() for p in folder.iterdir() if p.is_file())
+
+
+@pytest.fixture
+def postgres():
+    """The address of a PostgreSQL server of our own, on a free port of this machine."""
+    pytest.importorskip("psycopg")
+    found = [*glob.glob("/usr/lib/postgresql/*/bin"), *filter(None, [shutil.which("initdb")])]
+    if not found:
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path(found[-1])
+    folder = folder if folder.is_dir() else folder.resolve().parent
+    # It does not run as root, and its user may not see pytest's folders.
+    as_user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    where = Path(tempfile.mkdtemp())
+
+    def run(*words):
+        subprocess.run([*as_user, *words], check=True, capture_output=True, cwd="/", timeout=60)
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    try:
+        if as_user:
+            shutil.chown(where, "postgres")
+        run(folder / "initdb", "-D", where / "data", "-A", "trust", "-U", "postgres")
+        options = f"-p {port} -k {where} -c listen_addresses=127.0.0.1"
+        control = (folder / "pg_ctl", "-D", where / "data", "-l", where / "log", "-w")
+        run(*control, "-o", options, "start")
+    except (OSError, LookupError, subprocess.SubprocessError) as error:
+        shutil.rmtree(where, ignore_errors=True)
+        pytest.skip(f"PostgreSQL does not start here: {error}")
+    yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
+    run(*control, "-m", "immediate", "stop")
+    shutil.rmtree(where, ignore_errors=True)
+
+
+@pytest.mark.slow
+def test_postgresql_keeps_a_sweep(faked, tmp_path, postgres):
+    """Points lie on the server, two sweeps share a study, and one that is resumed goes on."""
+    given = {"storage": postgres, "study": "shared"}
+    first = sweep.sweep(config(points=3), tmp_path, name="a", **given)
+    sweep.sweep(config(points=2), tmp_path, name="b", **given)
+    assert not (first / "study.db").exists()
+    kept = optuna.load_study(study_name="shared", storage=postgres).trials
+    assert len(kept) == 5
+    heard, say = hear()
+    sweep.resume(first, points=7, storage=postgres, say=say)
+    assert [event for event, _ in heard].count("point") == 2
+    best = json.loads((first / "best.json").read_text())
+    assert best["points"] == 7
 
 
 def test_without_optuna_it_is_said_how_to_install_it(monkeypatch, tmp_path, capsys):
