@@ -461,7 +461,7 @@ def test_postgresql_keeps_a_sweep(faked, tmp_path, postgres):
     """Points lie on the server, two sweeps share a study, and one that is resumed goes on."""
     given = {"storage": postgres, "study": "shared"}
     first = sweep.sweep(config(points=3), tmp_path, name="a", **given)
-    sweep.sweep(config(points=2), tmp_path, name="b", **given)
+    sweep.sweep(config(points=5), tmp_path, name="b", **given)
     assert not (first / "study.db").exists()
     kept = optuna.load_study(study_name="shared", storage=postgres).trials
     assert len(kept) == 5
