@@ -175,7 +175,7 @@ def options_of(value, prefix=()):
 
 CANDIDATES = ["0.375", "3", "5", "7", "fixed", "windows", "test", "dev", "none", "ring", "relu"]
 CANDIDATES += ["silu", "shared", "per_synapse", "target", "random", "dense", "frozen", "train"]
-CANDIDATES += ["antithetic", "end", "silence", "before", "as_input"]
+CANDIDATES += ["antithetic", "end", "silence", "before", "as_input", "lstm", "makemore"]
 
 
 SOME = (*TUNED, "parity", "garbage")
