@@ -281,8 +281,8 @@ def _many_passes(job: dict[str, Any], progress: Path) -> dict[str, Any]:
         "dev": min(curve),
         "stopped": 1 + int(np.argmin(curve)),
     }
-    if spent:  # of the passes of this process; those of one that was killed count as much each
-        found["seconds"] = spent[-1] * passes.epochs / len(spent)
+    # Passes of a process that was killed count as much each as those of this one, if it made any.
+    found["seconds"] = spent[-1] * passes.epochs / len(spent) if spent else None
     if not job.get("tuning"):
         known = set(data.names_split(job["split"])[0])
         unseen = [name not in known for name in data.names_split(job["split"])[2]]
@@ -368,7 +368,7 @@ def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
 def _of(found: list[dict[str, Any]], kind: str, value: str) -> str:
     """Mean and standard deviation over seeds of one figure of a row, as text."""
     kinds = ("counted", "one pass") if kind == "one pass" else (kind,)
-    values = [one[value] for one in found if one["kind"] in kinds]
+    values = [one[value] for one in found if one["kind"] in kinds and one[value] is not None]
     if not values:
         return ""
     if value == "seconds":
