@@ -18,6 +18,7 @@ from loopymeta import rules
 from loopymeta._wiring import HIDDEN, OUTPUT, Bundles, Layout
 from loopymeta.graph import Graph, make_graph
 from loopymeta.network import EDGE_CLASSES, Innate, LoopyNetwork, Teaching
+from loopymeta.written import Written
 
 LEAKY = Innate(leak_low=0.3, leak_high=0.9)
 
@@ -925,6 +926,18 @@ def test_same_owners_are_shared():
         results.append(live(net, graph, ticks=10)[2])
     for other in results[1:]:
         np.testing.assert_allclose(other, results[0], atol=1e-6)
+
+
+@pytest.mark.parametrize(("loss", "at_outputs"), [("cross_entropy", 0.25), ("squared_error", 1.0)])
+@pytest.mark.parametrize("layout", ["dense", "sparse"])
+def test_the_curvature_is_that_of_the_loss(loss, at_outputs, layout):
+    net, graph = small(Written("curvature"), loss=loss, layout=layout)
+    wiring = net.wire(graph)
+    born = net.init(jax.random.key(0), wiring)
+    taught = net.teach(net.init_theta(), wiring, born, Teaching(jnp.array([1.0, 0.0])))
+    change = net.edge_values(wiring, taught.weight) - net.edge_values(wiring, born.weight)
+    expected = np.where(graph.receivers >= 10, at_outputs, 1.0)
+    np.testing.assert_allclose(change, expected, rtol=1e-5)
 
 
 # --- refusals ------------------------------------------------------------------------------------

@@ -208,7 +208,7 @@ def test_wrappers_refuse_a_field_in_two_forms():
 # --- by hand -------------------------------------------------------------------------------------
 
 SEEN = {
-    "pre": 0.5, "post": 2.0, "weight": 0.25, "slope": 0.5, "leak": 0.5, "feedback": -1.0,
+    "pre": 0.5, "post": 2.0, "weight": 0.25, "slope": 0.5, "curvature": 0.25, "leak": 0.5, "feedback": -1.0,
     "reconstruction": 0.75, "energy": 1.5, "norm": 4.0, "share": 0.5,
     "modulator": jnp.array([3.0, 1.0, 0.0]), "relayed": (10.0, 100.0),
 }  # fmt: skip
@@ -302,6 +302,7 @@ BY_HAND = [  # rule, trace before, change, some of the trace after
         {"mean": 0.01, "square": 1e-5},
     ),
     (written.Written("0.1 * post * (pre - weight) / energy"), (), 0.1 * 2 * 0.25 / 1.5, {}),
+    (written.Written("pre * feedback / (curvature * energy)"), (), -0.5 / (0.25 * 1.5), {}),
 ]
 
 

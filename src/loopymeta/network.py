@@ -970,12 +970,14 @@ class LoopyNetwork:
                 normal = jax.random.normal(jax.random.fold_in(key, b), (layout.num_edges,))
                 fields["noise"] = behind(layout.from_edges(wires, normal), weight)
             edges = (1,) * len(layout.edge_shape)
+            softmax = b == OUTPUT and self.loss == "cross_entropy"
             views.append(
                 Synapse(
                     pre=layout.of_senders(wires, sends[b]),
                     post=layout.of_receivers(wires, posts[b]),
                     drive=layout.of_receivers(wires, drives[b]),
                     slope=layout.of_receivers(wires, slopes[b]),
+                    curvature=jnp.full((1,) * weight.ndim, 0.25 if softmax else 1.0),
                     leak=layout.of_receivers(wires, leaks[b]),
                     weight=weight,
                     feedback=layout.of_receivers(wires, feedbacks[b]),

@@ -435,6 +435,7 @@ _AT = {
     "weight": 0.25,
     "feedback": 0.5,
     "slope": 1.0,
+    "curvature": 1.0,
     "leak": 1.0,
     "energy": 1.0,
     "norm": 1.0,
@@ -448,7 +449,8 @@ _AT = {
 _DERIVED = {"drive": "post", "reconstruction": "weight · post"}
 # The partner of pre on the map: the first of these that the change depends on.
 _PARTNERS = ("post", "feedback", "share", "weight")
-_POSITIVE = {"share", "slope", "leak", "energy", "norm", "rewarded", "surprise", "life"}
+_POSITIVE = {"share", "slope", "curvature", "leak", "energy", "norm", "rewarded", "surprise"}
+_POSITIVE |= {"life"}
 _OLD = 1e5  # ticks: the corrections for the start of a life have faded
 _MAX_BARS, _MAX_OWNERS = 18, 8
 _RULE_WIDTH = 11.5  # inches

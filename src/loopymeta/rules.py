@@ -47,6 +47,8 @@ class Synapse(NamedTuple):
       post: activity of the receiver after this tick.
       drive: summed input of the receiver before its nonlinearity.
       slope: derivative of the receiver's nonlinearity at its drive.
+      curvature: how fast the feedback at the receiver falls, at most, as its drive rises: 1/4 at
+        outputs that are a softmax (Böhning, 1992), 1 at all others.
       leak: fraction of the receiver's activity that is replaced in a tick (1 / time constant).
       weight: the synapse's weight.
       feedback: the teaching signal at the receiver.
@@ -70,6 +72,7 @@ class Synapse(NamedTuple):
     post: Array
     drive: Array
     slope: Array
+    curvature: Array
     leak: Array
     weight: Array
     feedback: Array

@@ -80,7 +80,7 @@ def random_synapses(key: Array, shape: tuple[int, ...] = (), hops: int = 0) -> S
             fields[name] = jnp.ones((1,) * len(shape))
         elif name in inside:
             fields[name] = jax.random.uniform(next(keys), shape)
-        elif name in ("energy", "norm"):
+        elif name in ("curvature", "energy", "norm"):
             fields[name] = jax.random.exponential(next(keys), shape)
         else:
             fields[name] = jax.random.normal(next(keys), shape)
