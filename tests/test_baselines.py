@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from loopymeta import data, ngrams
-from loopymeta.baselines import _reservoir, baselines
+from loopymeta.baselines import baselines, tuned_reservoir
 from loopymeta.config import NetworkConfig, TrainConfig
 from loopymeta.learners import decaying_delta
 from loopymeta.lifetime import Lifetime
@@ -40,7 +40,7 @@ def test_the_reservoir_is_the_tuned_one(book):
     """The settings of docs/baselines.md."""
 
     def gain_and_rule(task):
-        network = _reservoir(task).network
+        network = tuned_reservoir(task).network
         return network.innate.memory_gain, network.output_rule
 
     assert gain_and_rule(Memorize()) == (1.3, Delta())

@@ -20,6 +20,7 @@ from loopymeta.learners import (
     HostLife,
     OnlineNGram,
     PlasticMemoryLearner,
+    by_name,
     live_on_host,
 )
 from loopymeta.lifetime import Learner, Lifetime
@@ -286,7 +287,7 @@ def test_they_have_cells_as_everyone(name):
     assert result["status"] == "ok", result
     assert len(result["metrics"]["loss"]) == 2 and result["seconds"] > 0
     root = jax.random.fold_in(jax.random.key(0), 1 << 20)
-    learner = leaderboard.LEARNERS[name](CAESAR.task, None)
+    learner = by_name.learner_of(name, CAESAR.task)
     loss, _ = live_on_host(learner, CAESAR.task, jax.random.split(root, 2)[1])
     assert result["metrics"]["loss"][1] == pytest.approx(float(loss), rel=1e-6)
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from loopymeta import meta as meta
     from loopymeta import network as network
     from loopymeta import ngrams as ngrams
+    from loopymeta import offline as offline
     from loopymeta import parameters as parameters
     from loopymeta import plots as plots
     from loopymeta import progress as progress
@@ -114,6 +115,7 @@ _MODULES = (
     "meta",
     "network",
     "ngrams",
+    "offline",
     "parameters",
     "plots",
     "progress",

@@ -114,8 +114,11 @@ class Entrant:
         """The numbers of a learner on a task, which are no part of its name."""
         if self.kind != "learner" or self.learner in ("reservoir", "counts"):
             return None
-        learner: Any = by_name.learner_of(self.learner, task, self.hidden)
-        return dataclasses.asdict(learner)
+        try:
+            learner: Any = by_name.learner_of(self.learner, task, self.hidden)
+        except Exception:  # what it is that cannot be, the cell will say
+            return None
+        return dataclasses.asdict(learner) if dataclasses.is_dataclass(learner) else None
 
 
 def suited(network: NetworkConfig, rule: Rule) -> NetworkConfig:

@@ -12,6 +12,7 @@ from loopymeta.learners.ppm import PPM
 from loopymeta.learners.recording import Recorded
 from loopymeta.learners.recurrent import LEARNING_RATES, OnlineRNN, RNNState, Window
 from loopymeta.learners.reservoir import decaying_delta, reservoir
+from loopymeta.learners.transformer import Transformer
 
 __all__ = [
     "LEARNING_RATES",
@@ -33,6 +34,7 @@ __all__ = [
     "PlasticMemoryLearner",
     "RNNState",
     "Recorded",
+    "Transformer",
     "Window",
     "decaying_delta",
     "live_on_host",
