@@ -58,7 +58,7 @@ class Config:
     splits: tuple[str, ...] = ("lecture", "makemore")
     """Of the names; see `loopymeta.data.names_split`."""
     seeds: tuple[int, ...] = (11, 12, 13)
-    """Of orders and newborn weights; rates were chosen on others."""
+    """Of orders and newborn weights; rates are to be chosen on others."""
     rule: str | None = None
     """Rule file or run folder of a meta-learned rule, which is the row ``rule`` then."""
     tune: tuple[str, ...] = ()
@@ -143,7 +143,7 @@ MODELS: dict[str, Trained] = {
     "lstm": _recurrent("lstm", 0.005, 10),
     "transformer": Trained(Transformer(), Passes(epochs=30), seeds=1),
 }
-"""Rates chosen by the development names of the lecture split (docs/names.md)."""
+"""What is trained in many passes. The rates are first guesses: ``--tune`` is there to choose them."""
 
 TRIED: dict[str, tuple[float, ...]] = {
     "elman": (0.0005, 0.001, 0.002),
