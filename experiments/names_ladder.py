@@ -143,7 +143,7 @@ MODELS: dict[str, Trained] = {
     "lstm": _recurrent("lstm", 0.005, 10),
     "transformer": Trained(Transformer(), Passes(epochs=30), seeds=1),
 }
-"""What is trained in many passes. The rates are first guesses: ``--tune`` is there to choose them."""
+"""What is trained in many passes. Rates are first guesses: ``--tune`` is there to choose them."""
 
 TRIED: dict[str, tuple[float, ...]] = {
     "elman": (0.0005, 0.001, 0.002),
