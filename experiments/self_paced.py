@@ -6,7 +6,7 @@ four ticks after it was sent. The same search is made at several prices of a tic
 lifetimes of longer slices: the loss, the ticks a letter, and the ticks on the letters that were
 predicted better and worse than the median.
 
-    python experiments/self_paced.py [--generations 12] [--out runs] [--file FILE]
+    python experiments/self_paced.py [--generations 12] [--out runs]
 """
 
 from __future__ import annotations
@@ -16,9 +16,12 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
+
 import loopymeta as lm
 from loopymeta.tasks import Names
 
+ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = ("held_out_nats", "ticks", "ticks_predictable", "ticks_surprising", "timeouts")
 
 
@@ -66,27 +69,59 @@ def config_of(config: Config, cost: float) -> lm.TrainConfig:
     )
 
 
+PAGE = """# Reading at one's own pace
+
+Networks of {hidden} hidden nodes read first names letter by letter and set their own pace: a ready
+node, taught how much probability the prediction gave to the target, says when a letter is done, at
+most {limit} ticks after it was sent (a timeout is charged {charged}). One search a price of a
+tick; {seeds} fresh lifetimes each, ± standard deviation. *Predictable* and *surprising*: the
+letters whose loss was at most, or above, the median; the last column is their difference, lifetime
+by lifetime.
+
+    python experiments/self_paced.py
+
+| a tick costs | nats a letter | ticks | on predictable | on surprising | timeouts | difference |
+|---|---|---|---|---|---|---|
+{rows}
+"""
+
+
+def page(config: Config, learned: dict[str, dict]) -> str:
+    """The figures as a page of Markdown."""
+    rows = []
+    for price, figures in learned.items():
+        cells = [f"{figures[c]['mean']:.3f} ± {figures[c]['spread']:.3f}" for c in COLUMNS]
+        gaps = np.subtract(
+            figures["ticks_surprising"]["per_seed"], figures["ticks_predictable"]["per_seed"]
+        )
+        cells.append(f"{gaps.mean():.3f} ± {gaps.std(ddof=1):.3f}")
+        rows.append(f"| {price} | {' | '.join(cells)} |")
+    return PAGE.format(
+        hidden=config.hidden,
+        limit=config.max_ticks,
+        charged=config.max_ticks + 1,
+        seeds=len(gaps),
+        rows="\n".join(rows),
+    )
+
+
 def main(config: Config) -> dict[str, dict]:
-    """The figures at every price."""
-    results = {}
+    """The figures at every price; of runs that are there and done, those that they have."""
+    learned = {}
     for cost in config.costs:
-        run = lm.train(config_of(config, cost), config.out, name=f"self-paced-{cost:g}")
-        learned = run.read_json("result.json")["learned"]
-        results[f"{cost:g}"] = {name: learned[name] for name in COLUMNS}
-        shown = [
-            f"{name} {learned[name]['mean']:.3f} ± {learned[name]['spread']:.3f}"
-            for name in COLUMNS
-        ]
-        print(f"a tick costs {cost:g}: " + ", ".join(shown), flush=True)
-    return results
+        name = f"self-paced-{cost:g}"
+        folder = Path(config.out) / name
+        if not (folder / "result.json").exists():
+            lm.train(config_of(config, cost), config.out, name=name)
+        learned[f"{cost:g}"] = json.loads((folder / "result.json").read_text())["learned"]
+    return learned
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--generations", type=int, default=Config.generations)
     parser.add_argument("--out", default=Config.out)
-    parser.add_argument("--file", type=Path, help="also write the figures here, as JSON")
+    parser.add_argument("--page", type=Path, default=ROOT / "docs" / "self_paced.md")
     given = parser.parse_args()
-    found = main(Config(generations=given.generations, out=given.out))
-    if given.file:
-        given.file.write_text(json.dumps(found, indent=1) + "\n")
+    chosen = Config(generations=given.generations, out=given.out)
+    given.page.write_text(page(chosen, main(chosen)))
