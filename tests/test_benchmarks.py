@@ -113,7 +113,8 @@ def test_learners_are_set_beside_an_lstm(monkeypatch):
     given = {"hidden": 8, "repeats": 3, "each": 0.0}
     row = learners.case("snap1", **given)
     assert row["symbols/s"] > 0
-    assert row["/ lstm"] == pytest.approx(row["symbols/s"] / row["lstm symbols/s"])
+    rival = row[f"{learners.RIVAL} symbols/s"]
+    assert row[f"/ {learners.RIVAL}"] == pytest.approx(row["symbols/s"] / rival)
     monkeypatch.setattr(learners.importlib.util, "find_spec", lambda name: None)
     row = learners.case(learners.RIVAL, **given)
     assert "not installed" in row["remark"] and row["symbols/s"] > 0
