@@ -136,7 +136,7 @@ def test_one_level_is_an_online_lstm():
 def test_it_keeps_the_contract_and_learns():
     check_learner(HierarchicalLSTM(4, 4, widths=(4, 3), window=2), Memorize(3, 4, 4))
     task = Memorize(length=5, alphabet=5, presentations=120)
-    learner = HierarchicalLSTM.for_spec(task.spec, widths=(16, 8), window=5)
+    learner = HierarchicalLSTM.for_spec(task.spec, widths=(16, 8), window=5, upper_rate=0.03)
     life = Lifetime(learner, task, record=lambda s, _: (cells(s, 0), s.sent[0]))
     _, metrics = jax.jit(life)(life.init_theta(), jax.random.key(0))
     assert float(metrics["recall_by_presentation"][-20:].mean()) > 0.99
