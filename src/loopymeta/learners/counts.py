@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta.learners.host import check_symbols
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Task
@@ -94,12 +95,8 @@ class OnlineNGram:
         Raises:
           ValueError: stimuli or targets are not symbols, so that there is nothing to count.
         """
-        spec, name = task.spec, type(task).__name__
-        if spec.loss != "cross_entropy":
-            raise ValueError(f"counts need targets that are symbols; those of {name} are vectors")
-        episode = jax.eval_shape(task.sample, jax.eval_shape(lambda: jax.random.key(0)))
-        if not jnp.issubdtype(episode.stimulus.dtype, jnp.integer):
-            raise ValueError(f"counts need stimuli that are symbols; those of {name} are vectors")
+        check_symbols(task, cls.__name__)
+        spec = task.spec
         _validate.at_least("order", order, 1)
         sizes = {"num_inputs": spec.num_inputs, "num_outputs": spec.num_outputs}
         while order > 1 and _num_entries(**sizes, order=order) > MAX_ENTRIES:

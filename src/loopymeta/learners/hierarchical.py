@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.learners.optimizers import Optimizer
-from loopymeta.learners.recurrent import OnlineRNN, RNNState
+from loopymeta.learners.recurrent import OnlineRNN, RNNState, sizes_of
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Spec
@@ -123,13 +123,7 @@ class HierarchicalLSTM:
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> HierarchicalLSTM:
         """The stack for a task: its sizes, its loss and its lifespan."""
-        sizes: dict[str, Any] = {
-            "num_inputs": spec.num_inputs,
-            "num_outputs": spec.num_outputs,
-            "loss": spec.loss,
-            "lifespan": float(spec.symbols_lived),
-        }
-        return cls(**(sizes | choices))
+        return cls(**(sizes_of(spec) | choices))
 
     @property
     def levels(self) -> tuple[OnlineRNN, ...]:

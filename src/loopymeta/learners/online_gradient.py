@@ -23,7 +23,7 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.learners.optimizers import Optimizer
 from loopymeta.learners.parallel import STREAMS, all_streams, any_stream, mean_of_streams
-from loopymeta.learners.recurrent import OnlineRNN
+from loopymeta.learners.recurrent import OnlineRNN, sizes_of
 from loopymeta.lifetime import symbol_loss
 from loopymeta.network import Teaching
 from loopymeta.parameters import Theta
@@ -278,13 +278,7 @@ class OnlineGradient:
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> OnlineGradient:
         """The network for a task: its sizes, its loss and its lifespan."""
-        sizes: dict[str, Any] = {
-            "num_inputs": spec.num_inputs,
-            "num_outputs": spec.num_outputs,
-            "loss": spec.loss,
-            "lifespan": float(spec.symbols_lived),
-        }
-        return cls(**(sizes | choices))
+        return cls(**(sizes_of(spec) | choices))
 
     @property
     def _network(self) -> OnlineRNN:

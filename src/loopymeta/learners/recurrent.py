@@ -71,6 +71,16 @@ class RNNState(NamedTuple):
     kept: Any = ()
 
 
+def sizes_of(spec: Spec) -> dict[str, Any]:
+    """What a task says of a network that is trained by gradients: sizes, loss and lifespan."""
+    return {
+        "num_inputs": spec.num_inputs,
+        "num_outputs": spec.num_outputs,
+        "loss": spec.loss,
+        "lifespan": float(spec.symbols_lived),
+    }
+
+
 @dataclasses.dataclass(frozen=True)
 class OnlineRNN:
     """A recurrent network that learns online by truncated backpropagation through time.
@@ -161,13 +171,7 @@ class OnlineRNN:
     @classmethod
     def for_spec(cls, spec: Spec, **choices: Any) -> OnlineRNN:
         """The network for a task: its sizes, its loss and its lifespan."""
-        sizes: dict[str, Any] = {
-            "num_inputs": spec.num_inputs,
-            "num_outputs": spec.num_outputs,
-            "loss": spec.loss,
-            "lifespan": float(spec.symbols_lived),
-        }
-        return cls(**(sizes | choices))
+        return cls(**(sizes_of(spec) | choices))
 
     # --- theta -----------------------------------------------------------------------------------
 
