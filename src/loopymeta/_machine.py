@@ -31,17 +31,23 @@ def check_memory(what: str, num_bytes: float, instead: str) -> None:
         )
 
 
+# An option of XLA, its value, the first version of jaxlib it was tried in and the first it was not,
+# or that does not know it.
+_HASTY = (
+    ("xla_backend_optimization_level", 0, (0, 0), (9, 9)),
+    ("xla_cpu_use_fusion_emitters", False, (0, 10), (0, 11)),
+    ("xla_cpu_parallel_codegen_split_count", 1, (0, 10), (0, 13)),
+)
+
+
 def hasty_options() -> dict[str, int | bool]:
     """XLA's options with which a CPU program is compiled in a third of the time, and runs slower.
 
     XLA ends the process at a flag that it does not know, so that only versions in which they were
     tried get all of them.
     """
-    options: dict[str, int | bool] = {"xla_backend_optimization_level": 0}
     version = tuple(int(part) for part in importlib.metadata.version("jaxlib").split(".")[:2])
-    if (0, 10) <= version <= (0, 12):
-        options |= {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
-    return options
+    return {name: value for name, value, first, end in _HASTY if first <= version < end}
 
 
 def hasty_flags() -> str:
