@@ -24,9 +24,9 @@ import numpy as np
 
 import loopymeta as lm
 from loopymeta import tasks
-from loopymeta.learners import OnlineRNN, decaying_delta
+from loopymeta.learners import OnlineRNN
 from loopymeta.lifetime import Mixture
-from loopymeta.rules import RFLO, RunningScale
+from loopymeta.rules import RFLO, RunningScale, Settling
 from loopymeta.training import live_on
 
 HERE = Path(__file__).parent
@@ -54,9 +54,13 @@ def network(hidden: int) -> lm.NetworkConfig:
     """Where candidates live, and from where the search starts.
 
     A pool of memory nodes that does not learn, hidden nodes that read it and one another and learn
-    by RFLO under running scales, and outputs that learn by the normalised delta rule, in one shot
-    where there is nothing to be averaged.
+    by RFLO under running scales, and outputs that learn by the delta rule, normalised by the input
+    and by the curvature of the loss: nearly in one shot, as long as a synapse's errors do not take
+    turns.
     """
+    normalised_delta = lm.Written(
+        "eta * pre * feedback / (eps + curvature * energy)", eta=3.0, eps=0.1
+    )
     return lm.NetworkConfig(
         num_memory=128,
         num_hidden=hidden,
@@ -64,11 +68,18 @@ def network(hidden: int) -> lm.NetworkConfig:
         activation="silu",
         rate_fan_in=128.0,
         rule=RunningScale(
-            rule=RFLO(eta=1.0, relays=2), eta=5e-4, eps=1e-8, horizon=0.2, momentum=False
+            rule=RFLO(eta=1.0, relays=2), eta=1e-3, eps=1e-8, horizon=0.2, momentum=False
         ),
-        output_rule=decaying_delta(1.5, 1.0),
+        output_rule=Settling(rule=normalised_delta, patience=1.0, agreement=1.2),
         innate=lm.Innate(
-            memory_input_gain=0.5, input_gain=1.0, bias_gain=0.05, output_gain=0.0, leak_low=0.7
+            memory_gain=1.4,
+            memory_input_gain=0.6,
+            input_gain=2.0,
+            bias_gain=0.08,
+            recurrent_gain=0.7,
+            recall_gain=0.8,
+            output_gain=0.0,
+            leak_low=0.8,
         ),
     )
 

@@ -278,6 +278,12 @@ BY_HAND = [  # rule, trace before, change, some of the trace after
     ),
     (rules.Zero(), (), 0.0, {}),
     (rules.Decayed(rules.Hebb(eta=0.1), decay=0.2), {"rule": ()}, 0.1 - 0.05, {}),
+    (
+        rules.Settling(rules.Hebb(eta=0.1), patience=2.0, agreement=0.5, window=4.0, forget=0.25),
+        {"use": 1.0, "recent": 1.0, "rule": ()},
+        0.1 / (1 + 1.25 / 2),  # the push is -0.5
+        {"use": 0.75 + 0.25 + 0.25, "recent": 1 - 0.5 - 0.25},
+    ),
     (rules.Bounded(rules.Hebb(eta=1.0), bound=0.5), {"rule": ()}, 0.25, {}),
     (rules.Bounded(rules.Hebb(eta=0.2), bound=0.5, form="soft"), {"rule": ()}, 0.1, {}),
     (rules.Bounded(rules.AntiHebb(eta=0.2), bound=0.5, form="soft"), {"rule": ()}, -0.2, {}),
@@ -340,6 +346,34 @@ def test_running_scale_is_adam():
         change, trace = rule.update(theta, trace, synapse(pre=g, post=1.0, age=float(tick)))
         update, state = adam.update(jnp.asarray(-g), state)
         assert float(change) == pytest.approx(float(update), rel=1e-4)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1.0])
+def test_settling_follows_what_moves_and_averages_what_is_noisy(noise):
+    """A weight that tracks a target: quick where the target is exact, calm where it is noisy."""
+
+    def life(rule, target):
+        theta = rule.init()
+
+        def step(carry, wanted):
+            weight, trace = carry
+            seen = synapse(pre=1.0, weight=weight, feedback=wanted - weight)
+            change, trace = rule.update(theta, trace, seen)
+            return (weight + change, trace), weight
+
+        start = (jnp.zeros(()), rule.init_trace())
+        return np.asarray(jax.lax.scan(step, start, target)[1])
+
+    plain = rules.Delta(eta=0.5, normalised=False)
+    settling = rules.Settling(plain, patience=1.0, agreement=1.0, window=50.0, forget=0.0)
+    draws = noise * np.random.default_rng(0).standard_normal(2000)
+    target = jnp.asarray(1.0 + draws, jnp.float32)
+    error, error_plain = (life(rule, target) - 1.0 for rule in (settling, plain))
+    if noise:
+        assert error_plain[1000:].std() > 0.4
+        assert error[1000:].std() < 0.1 * error_plain[1000:].std()
+    else:
+        assert abs(error[20:]).max() < 1e-3
 
 
 @given(st.floats(-3, 3), st.floats(-3, 3), st.floats(0.0, 5.0))

@@ -37,6 +37,7 @@ RULES: dict[str, type[Rule]] = {
 
 WRAPPERS: dict[str, type[Wrapper]] = {
     "running_scale": rules.RunningScale,
+    "settling": rules.Settling,
     "fast_slow": rules.FastSlow,
     "bounded": rules.Bounded,
     "decayed": rules.Decayed,

@@ -874,6 +874,41 @@ class RunningScale(Wrapper):
 
 
 @dataclasses.dataclass(frozen=True)
+class Settling(Wrapper):
+    """A synapse settles while its errors take turns, and stays quick while they agree.
+
+    push = pre feedback, the direction in which the error wants the weight; recent is a leaky sum
+    of the pushes before. use <- max(0, (1 - forget) use + push**2 - agreement push recent), and
+    change = inner / (1 + use / patience), for the wrapped rule's change. Noise pushes to and fro:
+    use grows as in AdaGrad (Duchi, Hazan and Singer, 2011), and the weight averages. Where a push
+    repeats the last ones there is still something to learn, and use shrinks, as the rates of
+    delta-bar-delta (Jacobs, 1988) and IDBD (Sutton, 1992) grow; where nothing is wrong it stays.
+    """
+
+    text: ClassVar[str] = "inner / (1 + use / patience)"
+    memory: ClassVar[tuple[str, ...]] = (
+        "use <- max(0, (1 - forget) * use + push^2 - agreement * push * recent)",
+        "recent <- (1 - 1 / window) * recent + push",
+        "push = pre * feedback",
+    )
+    patience: float = rate(1.0, "use at which the rate is halved")
+    agreement: float = rate(1.0, "how much a push like the recent ones takes off the use")
+    window: float = time_constant(50.0, "time constant of the recent pushes, in ticks", scale=2.0)
+    forget: float = fraction(3e-4, "part of the use that is lost in a tick", scale=2.0)
+
+    def own_trace(self):
+        return {"use": 0.0, "recent": 0.0}
+
+    def update(self, theta, trace, synapse):
+        g, inner = self.inner(theta, trace, synapse)
+        push, recent = synapse.pre * synapse.feedback, trace["recent"]
+        use = (1 - theta["forget"]) * trace["use"] + push * (push - theta["agreement"] * recent)
+        use = jnp.maximum(use, 0.0)
+        new = {"use": use, "recent": recent + push - recent / theta["window"], "rule": inner}
+        return g / (1 + use / theta["patience"]), new
+
+
+@dataclasses.dataclass(frozen=True)
 class FastSlow(Wrapper):
     """Two weights in one: w = slow + fast (Hinton and Plaut, 1987; Ba et al., 2016).
 
