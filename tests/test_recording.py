@@ -14,7 +14,7 @@ from loopymeta.learners.learner_plots import likeness, plot_changes, plot_record
 from loopymeta.lifetime import Lifetime
 from loopymeta.network import Teaching
 from loopymeta.plots import save
-from loopymeta.tasks import Caesar, Memorize
+from loopymeta.tasks import Caesar, Memorize, Reversal
 
 TASK = Memorize(length=3, alphabet=4, presentations=4)
 ALL = recording.together(
@@ -102,7 +102,18 @@ def test_records_go_through_interventions_and_errors_are_means():
     state, episode = full.start(life.init_theta(), jax.random.key(0))
     _, outcome, _ = full.through(life.init_theta(), state, episode, jax.random.key(0))
     expected = [outcome.loss[a:b].mean() for a, b in ((0, 3), (3, 6), (7, 10))]
+    assert episode.scored.all()
     np.testing.assert_allclose(metrics["record"]["error"], expected, rtol=1e-5)
+
+
+def test_the_error_is_that_of_the_scored_symbols():
+    task = Reversal(n=2, sequences=4, window=2)
+    learner = OnlineRNN.for_spec(task.spec, width=3, window=2, cell="elman")
+    every = task.spec.length
+    life = Recorded(learner, task, record=recording.weight_norms, every=every)
+    _, metrics = life(life.init_theta(), jax.random.key(0))
+    assert metrics["record"]["error"].shape == (1,)
+    np.testing.assert_allclose(metrics["record"]["error"], metrics["loss"], rtol=1e-5)
 
 
 def test_bad_records_are_refused():

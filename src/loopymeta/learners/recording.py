@@ -20,7 +20,7 @@ from loopymeta.learners.hierarchical import HierarchicalState
 from loopymeta.learners.recurrent import RNNState
 from loopymeta.lifetime import Lifetime, Outcome, State
 from loopymeta.parameters import Theta
-from loopymeta.tasks.base import Episode
+from loopymeta.tasks.base import Episode, masked_mean
 
 Values = dict[str, Array]
 """Recorded quantities by name."""
@@ -151,8 +151,8 @@ class Recorded(Lifetime):
 
     The metric ``record`` has what the recorder returns, stacked over records [R, ...], and beside
     it ``symbol`` [R], how many symbols had been lived, and ``error`` [R], the mean loss of the
-    symbols since the record before (nats, or squares). Symbols behind the last full n, at the end
-    and before an intervention, are lived, but not recorded.
+    scored symbols since the record before (nats, or squares; NaN where none was scored). Symbols
+    behind the last full n, at the end and before an intervention, are lived, but not recorded.
 
     Attributes:
       every: symbols between records.
@@ -188,8 +188,8 @@ class Recorded(Lifetime):
         def block(state: State, now: tuple[Array, Episode]) -> tuple[State, Any]:
             begin, part = now
             state, outcome, said = saying.advance(theta, state, part, key, begin)
-            error = outcome.loss.mean(0)
-            symbol = jnp.broadcast_to(begin + every, error.shape)
+            error = masked_mean(outcome.loss, part.scored)
+            symbol = jnp.asarray(begin + every)
             seen = {"symbol": symbol, "error": error} | record(state, said[-1])
             return state, (outcome, seen)
 
