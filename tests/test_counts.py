@@ -41,19 +41,22 @@ def nats(task, **choices):
 
 
 @pytest.mark.parametrize(
-    ("order", "discount"),
+    ("order", "discount", "boundary"),
     [
-        (3, 0.4),
-        pytest.param(1, 0.75, marks=pytest.mark.slow),
-        pytest.param(4, 0.75, marks=pytest.mark.slow),
+        (3, 0.4, 0),
+        pytest.param(1, 0.75, None, marks=pytest.mark.slow),
+        pytest.param(4, 0.75, None, marks=pytest.mark.slow),
+        pytest.param(4, 0.75, 0, marks=pytest.mark.slow),
+        pytest.param(4, 0.75, 5, marks=pytest.mark.slow),
     ],
 )
-def test_it_predicts_names_as_the_host_model_does(order, discount):
+def test_it_predicts_names_as_the_host_model_does(order, discount, boundary):
     task = tasks.Names(symbols=3000)
     episode = task.sample(jax.random.key(1))
     stream = np.concatenate([episode.stimulus[:1], episode.target])
-    expected = ngrams.NGram(order, 27, discount=discount).prequential(stream)
-    found = nats(Stream(stream, 27), order=order, discount=discount)
+    model = ngrams.NGram(order, 27, discount=discount, boundary=boundary)
+    expected = model.prequential(stream)
+    found = nats(Stream(stream, 27), order=order, discount=discount, boundary=boundary)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     assert abs(found.mean() - expected.mean()) < 1e-5
 
@@ -114,8 +117,14 @@ def test_it_refuses_what_it_cannot_count(task, what):
         OnlineNGram.for_task(task)
 
 
+def test_contexts_of_names_end_where_names_end():
+    assert OnlineNGram.for_task(tasks.Names(symbols=100)).boundary == 0
+    assert OnlineNGram.for_task(tasks.Caesar()).boundary is None
+
+
 def test_it_refuses_numbers_that_cannot_be():
-    for bad in ({"order": 0}, {"discount": 0.0}, {"discount": 1.5}, {"num_inputs": 0}):
+    bads = ({"order": 0}, {"discount": 0.0}, {"discount": 1.5}, {"num_inputs": 0}, {"boundary": 3})
+    for bad in bads:
         with pytest.raises(ValueError):
             OnlineNGram(**({"num_inputs": 3, "num_outputs": 3} | bad))
 

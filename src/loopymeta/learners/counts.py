@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta.learners.host import check_symbols
+from loopymeta.learners.host import boundary_of, check_symbols
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Task
@@ -48,7 +48,9 @@ class OnlineNGram:
     with h' all but the earliest of h, N(h) the number of different targets seen after h, p_0
     uniform, and p_k = p_{k-1} where h was never seen. What is not taught, and what comes while
     ``teaching.plastic`` is 0, is not counted. Silence is a symbol like any other; before birth
-    there was symbol 0. On a stream of text it predicts what `loopymeta.ngrams.NGram` does.
+    there was symbol 0, or the ``boundary``. No context reaches across a boundary: what lies behind
+    the last one is read as boundaries. On a stream of text it predicts what
+    `loopymeta.ngrams.NGram` does with absolute discounting.
 
     Theta is ``{"discount"}``.
 
@@ -71,8 +73,13 @@ class OnlineNGram:
     """n: one more than the stimuli that are looked at."""
     discount: float = 0.75
     """Taken off every count; above 0, so that nothing is impossible, and at most 1."""
+    boundary: int | None = None
+    """Stimulus that contexts do not reach across, as that between names; unset: there is none."""
 
     def __post_init__(self) -> None:
+        if self.boundary is not None:
+            _validate.at_least("boundary", self.boundary, 0)
+            _validate.between("boundary", self.boundary, 0, self.num_inputs - 1)
         for name in ("num_inputs", "num_outputs", "order"):
             _validate.at_least(name, getattr(self, name), 1)
         _validate.positive("discount", self.discount)
@@ -98,6 +105,7 @@ class OnlineNGram:
         check_symbols(task, cls.__name__)
         spec = task.spec
         _validate.at_least("order", order, 1)
+        choices = {"boundary": boundary_of(task)} | choices
         sizes = {"num_inputs": spec.num_inputs, "num_outputs": spec.num_outputs}
         while order > 1 and _num_entries(**sizes, order=order) > MAX_ENTRIES:
             order -= 1
@@ -116,7 +124,7 @@ class OnlineNGram:
         sizes = [(self.num_inputs + 1) ** k for k in range(self.order)]
         return CountState(
             tables=tuple(jnp.zeros((size, self.num_outputs)) for size in sizes),
-            context=jnp.zeros(self.order - 1, jnp.int32),
+            context=jnp.full(self.order - 1, self.boundary or 0, jnp.int32),
         )
 
     def _places(self, seen: Array) -> list[Array]:
@@ -137,6 +145,8 @@ class OnlineNGram:
         """One symbol: (state, log probabilities [O], 1 tick)."""
         symbol = jnp.where(stimulus.any(), stimulus.argmax(), self.num_inputs).astype(jnp.int32)
         seen = jnp.concatenate([symbol[None], state.context])[: self.order - 1]
+        if self.boundary is not None:
+            seen = jnp.where(symbol == self.boundary, self.boundary, seen)
         places = self._places(seen)
         counts = (jnp.asarray(teaching.taught) > 0) & (jnp.asarray(teaching.plastic) > 0)
         # What is not taught may be anything, nan too: it is not looked at.
