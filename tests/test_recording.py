@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from loopymeta import NetworkConfig
 from loopymeta.interventions import Perturb
-from loopymeta.learners import HierarchicalLSTM, OnlineNGram, OnlineRNN, Recorded, recording
+from loopymeta.learners import (
+    PPM,
+    HierarchicalLSTM,
+    OnlineNGram,
+    OnlineRNN,
+    PlasticMemoryLearner,
+    Recorded,
+    recording,
+)
 from loopymeta.learners.generation import sample_text
 from loopymeta.learners.learner_plots import likeness, plot_changes, plot_record
 from loopymeta.lifetime import Lifetime
 from loopymeta.network import Teaching
 from loopymeta.plots import save
+from loopymeta.rules import Delta
 from loopymeta.tasks import Caesar, Memorize, Reversal
 
 TASK = Memorize(length=3, alphabet=4, presentations=4)
@@ -114,6 +126,26 @@ def test_the_error_is_that_of_the_scored_symbols():
     _, metrics = life(life.init_theta(), jax.random.key(0))
     assert metrics["record"]["error"].shape == (1,)
     np.testing.assert_allclose(metrics["record"]["error"], metrics["loss"], rtol=1e-5)
+
+
+def test_a_population_of_a_sparse_network_is_recorded():
+    """Its candidates live as lanes; each has the record of its own lifetime."""
+    task = Memorize(length=3, alphabet=4, presentations=2)
+    network = NetworkConfig(num_hidden=16, num_graphs=1, layout="sparse", rule=Delta(eta=0.1))
+    learner = network.build(task.spec)
+    assert learner.lanes
+    life = Recorded(learner, task, record=lambda state, said: {"said": said}, every=2)
+    theta = life.init_theta()
+    thetas = jax.tree.map(lambda x: jnp.stack([x, 2.0 * x]), theta)
+    losses, metrics = jax.jit(life.population)(thetas, jax.random.key(0))
+    record = metrics["record"]
+    for number in range(2):
+        one = jax.tree.map(lambda x, at=number: x[at], thetas)
+        loss, alone = jax.jit(life)(one, jax.random.key(0))
+        np.testing.assert_allclose(losses[number], loss, rtol=1e-4)
+        for name in ("symbol", "error", "said"):
+            found, expected = record[name][number], alone["record"][name]
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_bad_records_are_refused():
