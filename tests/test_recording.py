@@ -221,6 +221,35 @@ def test_sampling_goes_on_with_what_was_read():
     assert len(sample_text(learner, theta, state, "", 3, 1.0, jax.random.key(0), alphabet)) == 3
 
 
+@pytest.mark.parametrize(
+    ("learner", "does"),
+    [
+        (PPM(5, 5), "hears 5"),
+        (PPM(3, 5), "predicts 5"),
+        (OnlineRNN(5, 5, width=2), "hears 5"),
+        (OnlineNGram(3, 5), "predicts 5"),
+    ],
+)
+def test_an_alphabet_of_another_size_is_refused(learner, does):
+    theta, key = learner.init_theta(), jax.random.key(0)
+    state = learner.begin() if isinstance(learner, PPM) else learner.init(key)
+    with pytest.raises(ValueError, match=f"{does} symbols, the alphabet has 3"):
+        sample_text(learner, theta, state, "a", 3, 1.0, key, "abc")
+
+
+def test_a_deep_memory_speaks_too():
+    learner = PlasticMemoryLearner(2, 2, letters="ab", boundary=0)
+    living = learner.begin()
+    for length in range(200):  # each sample lies above the one before
+        living.memory.observe("b" * length)
+    before = living.to_json()
+    assert len(sample_text(learner, (), living, "b", 3, 1.0, jax.random.key(0), "ab")) == 3
+    assert living.to_json() == before
+    again = copy.deepcopy(living)
+    again.memory.observe("b")
+    assert living.to_json() == before != again.to_json()
+
+
 def test_temperature_sharpens_what_is_drawn():
     """After a comes b in three cases of four; p ~ p^(1 / temperature), within 5 standard errors."""
     learner, theta, state, alphabet = counted("abababac" * 50, order=2)
@@ -275,7 +304,7 @@ def test_what_cannot_be_spoken_is_refused():
         ({"prefix": "ax"}, "not in the alphabet"),
         ({"alphabet": ("a", "bc")}, "single characters"),
         ({"alphabet": ("a", "a")}, "single characters"),
-        ({"alphabet": ("a", "b", "c")}, "predicts 4 symbols"),
+        ({"alphabet": ("a", "b", "c")}, "hears 4 symbols, the alphabet has 3"),
         ({"length": -1}, "length"),
         ({"temperature": -1.0}, "temperature"),
     ):
