@@ -50,7 +50,8 @@ def living(learner: Any, task: Any) -> Callable[[], Any]:
     from loopymeta.lifetime import Lifetime
 
     if isinstance(learner, HostLearner):
-        return lambda: HostLife(learner, task, jax.random.key(0)).advance()
+        episode = jax.jit(task.sample)(jax.random.key(0))  # once: for nobody is sampling timed
+        return lambda: HostLife(learner, task, jax.random.key(0), episode=episode).advance()
     life, key, theta = Lifetime(learner, task), jax.random.key(0), learner.init_theta()
     state, episode = jax.jit(life.start)(theta, key)
     advance = jax.jit(lambda *given: life.advance(*given, key)[:2])

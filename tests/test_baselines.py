@@ -12,7 +12,7 @@ import pytest
 from loopymeta import data, ngrams
 from loopymeta.baselines import baselines, tuned_reservoir
 from loopymeta.config import NetworkConfig, TrainConfig
-from loopymeta.learners import decaying_delta
+from loopymeta.learners import by_name, decaying_delta
 from loopymeta.lifetime import Lifetime
 from loopymeta.rules import Delta
 from loopymeta.tasks import Caesar, Memorize, Names, Reversal, Text
@@ -46,6 +46,9 @@ def test_the_reservoir_is_the_tuned_one(book):
     assert gain_and_rule(Memorize()) == (1.3, Delta())
     assert gain_and_rule(Reversal()) == (1.3, decaying_delta(1.0, 0.3))
     assert gain_and_rule(Text(book, symbols=50)) == (1.3, decaying_delta(1.0, 0.3))
+    wide = by_name.learner_of("reservoir(gain=0.5)", Reversal(), hidden=64).network
+    assert (wide.num_memory, wide.innate.memory_gain) == (64, 0.5)
+    assert wide.output_rule == decaying_delta(1.0, 0.3)
     if data.status("names") == "cached":
         assert gain_and_rule(Names(symbols=50)) == (0.9, decaying_delta(1.0, 0.1))
 

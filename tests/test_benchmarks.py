@@ -121,6 +121,19 @@ def test_learners_are_set_beside_an_lstm(monkeypatch):
     json.dumps(row)
 
 
+def test_host_learners_are_timed_without_sampling(monkeypatch):
+    import learners
+
+    from loopymeta import tasks
+    from loopymeta.learners import PPM, host
+
+    task = tasks.Caesar(symbols=20)
+    run = learners.living(PPM.for_task(task), task)
+    drawn = lambda key: pytest.fail("it was sampled")  # noqa: E731
+    monkeypatch.setattr(host, "_programs_of", lambda task: host._Programs(drawn, task.score))
+    run()
+
+
 def test_in_turns_fills_the_time(monkeypatch):
     import learners
 

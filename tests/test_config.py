@@ -105,6 +105,7 @@ def test_what_cannot_be_is_refused_by_name(path, value, message):
         (lambda: NetworkConfig(rule="oja"), "rule must be a Rule, such as Oja\\(\\), got 'oja'"),
         (lambda: TrainConfig(None, None, train_hidden=(0,)), "train_hidden must be at least 1"),
         (lambda: TrainConfig(None, None, train_hidden=(8, 9), objective="nll"), "lowers the loss"),
+        (lambda: TrainConfig(None, None, learner="ppm"), "by `loopymeta evaluate --suite`"),
         (lambda: OuterConfig(method="evolutoin"), "Did you mean 'evolution'"),
         (lambda: OuterConfig(generations=0), "generations must be at least 1"),
         (lambda: OuterConfig(sigma=0.0), "sigma must be positive"),

@@ -39,6 +39,16 @@ def test_what_was_read_decides_what_is_written(capsys, tmp_path):
         assert "that is all. on we go" in written(capsys, who, *words, "--prefix", "on we ")
 
 
+def test_the_recipe_of_text_is_read_without_its_test_part(capsys):
+    assert len(written(capsys, "ppm", "--task", "text", "--set", "symbols=300", "--length", "5"))
+
+
+def test_without_a_prefix_a_name_begins(capsys):
+    words = ("ppm", "--set", "symbols=121", "--length", "40", "--temperature", "0")  # in a name
+    begun = written(capsys, *words, "--prefix", ".")
+    assert begun == "\n" + written(capsys, *words)
+
+
 def test_a_reading_is_kept(capsys, tmp_path):
     file = tmp_path / "life"
     first = written(capsys, "ppm", *SHORT, "--file", str(file))
@@ -61,6 +71,7 @@ def test_a_reading_is_kept(capsys, tmp_path):
         (["counts", "--temperature", "-1"], "temperature"),
         (["counts", "--length", "-1"], "length"),
         (["lstm(width=0)"], "width"),
+        (["ppm", "--file", "/no/such/dir/x"], "no folder: /no/such/dir"),
     ),
 )
 def test_what_cannot_be_is_refused(capsys, words, said):

@@ -120,6 +120,16 @@ def test_nothing_is_learned_while_frozen_but_activity_goes_on():
         assert not same(states[3].levels[level].activity, states[6].levels[level].activity)
 
 
+def test_what_upper_levels_heard_while_frozen_is_not_learned_from_later():
+    states, _ = lived([symbol(k, plastic=float(k != 2)) for k in range(5)])
+    for level in (1, 2):
+        # At symbol 3, the third that is learned from, it is told what came of the frozen one.
+        told = [
+            states[k].levels[level].window.taught[place] for k, place in ((2, 1), (4, 0), (5, 1))
+        ]
+        assert [float(each) for each in told] == [1.0, 0.0, 1.0]
+
+
 @pytest.mark.slow
 def test_one_level_is_an_online_lstm():
     symbols = [symbol(k) for k in range(5)]
@@ -163,6 +173,7 @@ def test_damage_reaches_every_level():
     [
         ({"widths": ()}, "widths"),
         ({"widths": 4}, "widths"),
+        ({"widths": [8, 8]}, "a tuple"),
         ({"widths": (4, 0)}, "widths"),
         ({"upper_rate": 0.0}, "upper_rate"),
         ({"window": 0}, "window"),

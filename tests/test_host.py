@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,7 @@ from loopymeta.learners import (
     OnlineNGram,
     PlasticMemoryLearner,
     by_name,
+    host,
     live_on_host,
 )
 from loopymeta.lifetime import Learner, Lifetime
@@ -186,6 +188,7 @@ def test_what_is_no_such_lifetime_is_refused(tmp_path):
         (life_of(PPM(3, 3, order=2), Stream()), "another learner"),
         (life_of(PPM(3, 3), Stream(length=61)), "another task"),
         (life_of(PPM(3, 3), Stream(), seed=4), "another key"),
+        (HostLife(PPM(3, 3), Stream(), KEY, episode=episode_of(seed=4)), "another episode"),
     ):
         with pytest.raises(CheckpointError, match=what):
             other.load(path)
@@ -208,11 +211,50 @@ def test_what_is_no_such_lifetime_is_refused(tmp_path):
         life.load(tmp_path / "nothing.json")
 
 
+@pytest.mark.parametrize(("module", "what"), [(host, "loopymeta"), (jax, "jax")])
+def test_a_life_of_another_version_is_refused(module, what, tmp_path, monkeypatch):
+    life = life_of(PPM(3, 3), Stream())
+    life.save(tmp_path / "life.json")
+    monkeypatch.setattr(module, "__version__", "0.0.1")
+    with pytest.raises(CheckpointError, match=f"another version of {what}"):
+        life.load(tmp_path / "life.json")
+
+
+@dataclasses.dataclass(frozen=True)
+class Counted(Stream):
+    """Notes how often it is traced."""
+
+    traced: tuple | list = ()
+
+    def sample(self, key):
+        if isinstance(key, jax.core.Tracer):
+            TRACED.append("sample")
+        return super().sample(key)
+
+    def score(self, outcome, episode):
+        TRACED.append("score")
+        return super().score(outcome, episode)
+
+
+TRACED = []
+
+
+def test_a_task_is_compiled_once():
+    live_on_host(PPM(3, 3), Counted(length=50), KEY)
+    TRACED.clear()
+    live_on_host(PPM(3, 3), Counted(length=50), jax.random.key(4))
+    assert TRACED == ["sample"]  # whose shapes are looked at
+    live_on_host(PPM(3, 3), Counted(length=50, traced=[]), KEY)  # and what cannot be hashed
+
+
 # --- the check, which must be able to fail -------------------------------------------------------
 
 
 class Bad(Diary):
-    """Looks ahead, or at what is not taught, or forgets in its JSON, or sums to something else."""
+    """Looks ahead, or at what is not taught, or forgets in its JSON, or sums to something else.
+
+    Targets that it was not given it finds where its caller keeps them.
+    """
 
     def __init__(self, fault):
         super().__init__()
@@ -220,9 +262,13 @@ class Bad(Diary):
 
     def predict(self, stimulus):
         p = np.array([0.5, 0.25, 0.25]) if self.known else np.full(3, 1 / 3)
+        if self.fault == "looks ahead":
+            p = np.roll([0.5, 0.25, 0.25], sys._getframe(1).f_locals["target"])
         return np.log(p * (0.9 if self.fault == "sum" else 1))[: 2 if self.fault == "size" else 3]
 
     def teach(self, target):
+        if self.fault == "looks at the untaught" and target is None:
+            self.known = sys._getframe(1).f_locals["target"] == 1
         self.known += target == 1
 
     def to_json(self):
@@ -257,6 +303,8 @@ class Ones(Stream):
         ("sum", "of sum 1"),
         ("size", r"must predict \[3\]"),
         ("forgets", "goes on otherwise"),
+        ("looks ahead", "looks at the target of symbol 0"),
+        ("looks at the untaught", "looks at targets that are not taught"),
     ],
 )
 def test_the_check_finds(fault, what):

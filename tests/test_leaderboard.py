@@ -204,6 +204,18 @@ def test_the_content_decides_the_cell():
     assert len({one, *(cell.digest for cell in others)}) == 6
 
 
+def test_a_reservoir_has_settings_where_something_is_asked_of_it():
+    plain = Entrant("reservoir", "learner", learner="reservoir")
+    assert plain.settings(COPY.task) is None  # as it always was: its cells are kept
+    entrants = [
+        dataclasses.replace(plain, hidden=8),
+        dataclasses.replace(plain, learner="reservoir(num_hidden=8)"),
+    ]
+    cells = [cell_of(e, "copy", COPY, 2, 0) for e in (plain, *entrants)]
+    assert len({cell.digest for cell in cells}) == 3
+    assert "num_memory=8" in cells[2].text and "0x" not in cells[2].text
+
+
 # --- cells are kept ------------------------------------------------------------------------------
 
 

@@ -304,6 +304,8 @@ def test_any_optimizer_of_optax_by_name():
         ("lion(b1=open('x'))", ValueError, "cannot read"),
         ("apply_updates", ValueError, "unknown optimizer"),
         ("lbfgs", ValueError, "does not work"),
+        ("fromage", ValueError, "not twice as far"),
+        ("scale_by_learning_rate", ValueError, "unknown optimizer"),
         (lambda rate: None, ValueError, "does not work"),
         (3, TypeError, "optimizer"),
     ],

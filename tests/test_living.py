@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import some_fast
 
 import loopymeta as lm
 from loopymeta import checkpoint, tasks
-from loopymeta.learners import PPM, OnlineNGram, OnlineRNN
+from loopymeta.learners import PPM, OnlineNGram, OnlineRNN, Recorded, optimizers
 from loopymeta.lifetime import Lifetime
 from loopymeta.living import live_through
 
@@ -124,3 +125,49 @@ def test_wrong_numbers_are_refused():
     life = Lifetime(OnlineNGram.for_task(CODE), CODE)
     with pytest.raises(ValueError, match="every"):
         live_through(life, life.init_theta(), lm.key(0), every=0)
+
+
+def test_a_thin_record_is_refused():
+    learner = OnlineNGram.for_task(CODE)
+    life = Recorded(learner, CODE, record=lambda state, said: {"said": said}, every=7)
+    with pytest.raises(ValueError, match="Recorded"):
+        live_through(life, life.init_theta(), lm.key(0))
+
+
+def test_theta_may_be_plain_numbers(tmp_path):
+    life, file = Lifetime(OnlineNGram.for_task(CODE), CODE), tmp_path / "life"
+    plain = live_through(life, {"discount": 0.5}, lm.key(0), file=file)
+    arrays = {"discount": np.float32(0.5)}
+    assert same(plain.metrics, live_through(life, arrays, lm.key(0), file=file).metrics)
+
+
+@pytest.mark.parametrize("learner", [PPM.for_task(CODE), OnlineNGram.for_task(CODE)])
+def test_the_objective_is_the_loss_of_everyone(learner):
+    life = Lifetime(learner, CODE, objective="accuracy")
+    lived = live_through(life, life.init_theta(), lm.key(0))
+    assert lived.loss == lived.metrics["accuracy"] != lived.metrics["loss"]
+
+
+def test_functions_without_a_name_are_not_kept(tmp_path):
+    import optax
+
+    sizes = {"width": 2, "cell": "elman"}
+    learner = OnlineRNN.for_spec(CODE.spec, optimizer=lambda rate: optax.sgd(rate), **sizes)
+    life = Lifetime(learner, CODE)
+    with pytest.raises(ValueError, match="without a name"):
+        live_through(life, life.init_theta(), lm.key(0), file=tmp_path / "life")
+
+    class Sgd:
+        __call__ = staticmethod(optax.sgd)
+
+    with pytest.raises(ValueError, match="without a name"):
+        optimizers.check_named(OnlineRNN.for_spec(CODE.spec, optimizer=Sgd(), **sizes))
+    named = OnlineRNN.for_spec(CODE.spec, optimizer=functools.partial(optax.sgd), **sizes)
+    optimizers.check_named(named)
+
+
+def test_a_file_without_a_folder_is_refused_at_once(tmp_path):
+    life = Lifetime(PPM.for_task(CODE), CODE)
+    watch = lambda at, _: pytest.fail("it was lived")  # noqa: E731
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        live_through(life, (), lm.key(0), file=tmp_path / "nowhere" / "life", watch=watch)

@@ -64,6 +64,14 @@ def test_agrees_with_loops(order, smoothing, boundary):
     assert all(sum(row) == pytest.approx(1) for row in rows)
 
 
+@pytest.mark.parametrize("boundary", [None, 0])
+def test_streams_shorter_than_the_context(boundary):
+    model, stream = NGram(order=6, num_symbols=3, boundary=boundary), [0, 1, 0]
+    rows = [loop_probabilities(model, stream[:t], stream[:t]) for t in range(1, 3)]
+    expected = [-math.log(row[w]) for row, w in zip(rows, stream[1:], strict=True)]
+    np.testing.assert_allclose(model.prequential(np.array(stream)), expected, atol=1e-12)
+
+
 def test_prediction_does_not_see_its_target():
     """Changing the future changes no nats before it."""
     stream = np.random.default_rng(0).integers(5, size=300)

@@ -186,7 +186,8 @@ def test_the_best_weights_are_those_of_the_best_pass(trained):
 
 def test_what_is_not_finite_is_not_the_best():
     passes = Passes(epochs=2, batch=4, learning_rate=1e38, optimizer="sgd", final=1.0)
-    done = train(MODEL, passes, ROWS, ROWS, KEY)
+    with pytest.warns(RuntimeWarning, match="diverged"):
+        done = train(MODEL, passes, ROWS, ROWS, KEY)
     assert not np.isfinite(done.dev_nats).any()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(done.best))
 
@@ -223,6 +224,15 @@ def test_nothing_is_compiled_twice(trained):
 def test_training_refuses():
     with pytest.raises(ValueError, match="a minibatch has 32 sequences, but there are 12"):
         train(MODEL, Passes(), ROWS, ROWS, KEY)
+    for rows, dev, words in (
+        (ROWS, ROWS[:0], "at least one development sequence"),
+        (ROWS + (ROWS == 3), ROWS, "rows must hold symbols 0 to 3, and -1 .* got -1 to 4"),
+        (ROWS, ROWS - 1, "dev must hold symbols"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            train(MODEL, PASSES, rows, dev, KEY)
+    with pytest.raises(ValueError, match="at least one sequence"):
+        mean_nats(MODEL, MODEL.init_weight(KEY), ROWS[:0])
     for choices, words in (
         ({"epochs": 0}, "epochs"),
         ({"batch": 0}, "batch"),
@@ -232,6 +242,16 @@ def test_training_refuses():
     ):
         with pytest.raises(ValueError, match=words):
             Passes(**choices)
+
+
+def test_a_training_that_cannot_be_kept_is_refused_at_once(tmp_path):
+    import optax
+
+    nameless = Passes(epochs=1, batch=4, optimizer=lambda rate: optax.sgd(rate))
+    with pytest.raises(ValueError, match="without a name"):
+        train(MODEL, nameless, ROWS, ROWS, KEY, file=tmp_path / "training")
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        train(MODEL, PASSES, ROWS, ROWS, KEY, file=tmp_path / "nowhere" / "training")
 
 
 SCRIPT = """

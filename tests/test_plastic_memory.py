@@ -221,6 +221,14 @@ def test_fractions_add_up():
     assert nodes(memory)[">a"][0] == pytest.approx(1.5)
 
 
+def test_amounts_of_numpy_are_numbers(tmp_path):
+    memory = PlasticMemory()
+    memory.observe("ab", np.int64(2))
+    memory.observe("ac", np.float32(0.5))
+    memory.save(tmp_path / "memory.json")
+    assert PlasticMemory.load(tmp_path / "memory.json").samples() == {">ab_": 2, ">ac_": 0.5}
+
+
 def test_what_reaches_zero_is_forgotten():
     memory = memory_of(["ab", "ac"])
     memory.observe("ab", -7)  # more than is there
@@ -539,6 +547,10 @@ def test_a_learner_refuses_what_cannot_be():
         PlasticMemoryLearner(2, 2, continues=False, boundary=0)
     with pytest.raises(ValueError, match="those of Henon are vectors"):
         PlasticMemoryLearner.for_task(tasks.Henon(symbols=10))
+    with pytest.raises(TypeError, match="letters must be a string, got 5"):
+        PlasticMemoryLearner(3, 3, letters=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="share must be a tuple"):
+        PlasticMemoryLearner(3, 3, share=["prefix"])  # type: ignore[arg-type]
 
 
 # --- pictures ------------------------------------------------------------------------------------

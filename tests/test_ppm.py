@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import json
 import math
 
 import hypothesis.strategies as st
@@ -131,6 +132,17 @@ def test_it_refuses_what_cannot_be():
             PPM(**({"num_inputs": 3, "num_outputs": 3} | bad))
     with pytest.raises(ValueError, match="those of Henon are vectors"):
         PPM.for_task(tasks.Henon(symbols=10))
+
+
+def test_the_last_letter_survives_json():
+    model = PPM(0xD7FF, 2)
+    living = model.begin()
+    living.predict(0xD7FE)
+    living.teach(1)
+    again = model.resume((), json.loads(json.dumps(living.to_json()).encode()))
+    assert again.to_json() == living.to_json()
+    with pytest.raises(ValueError, match="55295 stimuli"):
+        PPM(0xD800, 2)
 
 
 def test_untaught_targets_are_not_counted():

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import copy
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from loopymeta import NetworkConfig
 from loopymeta.interventions import Perturb
-from loopymeta.learners import HierarchicalLSTM, OnlineNGram, OnlineRNN, Recorded, recording
+from loopymeta.learners import (
+    PPM,
+    HierarchicalLSTM,
+    OnlineNGram,
+    OnlineRNN,
+    PlasticMemoryLearner,
+    Recorded,
+    recording,
+)
 from loopymeta.learners.generation import sample_text
 from loopymeta.learners.learner_plots import likeness, plot_changes, plot_record
 from loopymeta.lifetime import Lifetime
 from loopymeta.network import Teaching
 from loopymeta.plots import save
+from loopymeta.rules import Delta
 from loopymeta.tasks import Caesar, Memorize, Reversal
 
 TASK = Memorize(length=3, alphabet=4, presentations=4)
@@ -116,6 +128,26 @@ def test_the_error_is_that_of_the_scored_symbols():
     np.testing.assert_allclose(metrics["record"]["error"], metrics["loss"], rtol=1e-5)
 
 
+def test_a_population_of_a_sparse_network_is_recorded():
+    """Its candidates live as lanes; each has the record of its own lifetime."""
+    task = Memorize(length=3, alphabet=4, presentations=2)
+    network = NetworkConfig(num_hidden=16, num_graphs=1, layout="sparse", rule=Delta(eta=0.1))
+    learner = network.build(task.spec)
+    assert learner.lanes
+    life = Recorded(learner, task, record=lambda state, said: {"said": said}, every=2)
+    theta = life.init_theta()
+    thetas = jax.tree.map(lambda x: jnp.stack([x, 2.0 * x]), theta)
+    losses, metrics = jax.jit(life.population)(thetas, jax.random.key(0))
+    record = metrics["record"]
+    for number in range(2):
+        one = jax.tree.map(lambda x, at=number: x[at], thetas)
+        loss, alone = jax.jit(life)(one, jax.random.key(0))
+        np.testing.assert_allclose(losses[number], loss, rtol=1e-4)
+        for name in ("symbol", "error", "said"):
+            found, expected = record[name][number], alone["record"][name]
+            np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+
+
 def test_bad_records_are_refused():
     with pytest.raises(ValueError, match="record"):
         Recorded(rnn(), TASK)
@@ -189,6 +221,35 @@ def test_sampling_goes_on_with_what_was_read():
     assert len(sample_text(learner, theta, state, "", 3, 1.0, jax.random.key(0), alphabet)) == 3
 
 
+@pytest.mark.parametrize(
+    ("learner", "does"),
+    [
+        (PPM(5, 5), "hears 5"),
+        (PPM(3, 5), "predicts 5"),
+        (OnlineRNN(5, 5, width=2), "hears 5"),
+        (OnlineNGram(3, 5), "predicts 5"),
+    ],
+)
+def test_an_alphabet_of_another_size_is_refused(learner, does):
+    theta, key = learner.init_theta(), jax.random.key(0)
+    state = learner.begin() if isinstance(learner, PPM) else learner.init(key)
+    with pytest.raises(ValueError, match=f"{does} symbols, the alphabet has 3"):
+        sample_text(learner, theta, state, "a", 3, 1.0, key, "abc")
+
+
+def test_a_deep_memory_speaks_too():
+    learner = PlasticMemoryLearner(2, 2, letters="ab", boundary=0)
+    living = learner.begin()
+    for length in range(200):  # each sample lies above the one before
+        living.memory.observe("b" * length)
+    before = living.to_json()
+    assert len(sample_text(learner, (), living, "b", 3, 1.0, jax.random.key(0), "ab")) == 3
+    assert living.to_json() == before
+    again = copy.deepcopy(living)
+    again.memory.observe("b")
+    assert living.to_json() == before != again.to_json()
+
+
 def test_temperature_sharpens_what_is_drawn():
     """After a comes b in three cases of four; p ~ p^(1 / temperature), within 5 standard errors."""
     learner, theta, state, alphabet = counted("abababac" * 50, order=2)
@@ -243,7 +304,7 @@ def test_what_cannot_be_spoken_is_refused():
         ({"prefix": "ax"}, "not in the alphabet"),
         ({"alphabet": ("a", "bc")}, "single characters"),
         ({"alphabet": ("a", "a")}, "single characters"),
-        ({"alphabet": ("a", "b", "c")}, "predicts 4 symbols"),
+        ({"alphabet": ("a", "b", "c")}, "hears 4 symbols, the alphabet has 3"),
         ({"length": -1}, "length"),
         ({"temperature": -1.0}, "temperature"),
     ):

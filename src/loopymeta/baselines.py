@@ -42,15 +42,19 @@ def online_lstm(task: Task, width: int = 128) -> Learner:
     return OnlineRNN.for_spec(task.spec, width=width, **choices)
 
 
-def tuned_reservoir(task: Task) -> Learner:
-    """Tuned where docs/baselines.md says so; elsewhere the normalised delta rule as it is."""
+def tuned_reservoir(task: Task, **options: Any) -> Learner:
+    """Tuned where docs/baselines.md says so; elsewhere the normalised delta rule as it is.
+
+    What the options say of `loopymeta.learners.reservoir` is laid over that.
+    """
     from loopymeta.learners.reservoir import decaying_delta, reservoir
 
+    tuned: dict[str, Any] = {}
     if isinstance(task, Names):
-        return reservoir(task.spec, rule=decaying_delta(1.0, 0.1), gain=0.9)
-    if isinstance(task, (Reversal, Text)):
-        return reservoir(task.spec, rule=decaying_delta(1.0, 0.3))
-    return reservoir(task.spec)
+        tuned = {"rule": decaying_delta(1.0, 0.1), "gain": 0.9}
+    elif isinstance(task, (Reversal, Text)):
+        tuned = {"rule": decaying_delta(1.0, 0.3)}
+    return reservoir(task.spec, **(tuned | options))
 
 
 def _counts(task: Any) -> dict[str, Job]:

@@ -166,6 +166,17 @@ def restore(stored: Stored, template: Any) -> Any:
     return jax.tree_util.tree_unflatten(jax.tree_util.tree_structure(template), leaves)
 
 
+def check_folder(path: str | os.PathLike[str]) -> None:
+    """Refuses a file that has no folder, before there is anything to be written.
+
+    Raises:
+      FileNotFoundError: names the folder.
+    """
+    folder = Path(path).absolute().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "there is no folder", str(folder))
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Replaces a file by new content, on the disk, or leaves it as it was.
 

@@ -648,8 +648,10 @@ def _generate(words: list[str]) -> int:
     )
     help_text = f"a run folder, a rule file, a rule, or a learner: {', '.join(_learner_names())}"
     parser.add_argument("who", metavar="WHO", help=f"{help_text}; with options: 'lstm(width=64)'")
-    parser.add_argument("--task", default="names", help="names, text, or e.g. 'text(symbols=9000)'")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    help_text = "names, text (as many symbols as its recipe has), or e.g. 'text(symbols=9000)'"
+    parser.add_argument("--task", default="names", help=help_text)
+    help_text = "an option of the task, e.g. symbols=9000, or symbols=null for all; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=help_text)
     parser.add_argument("--length", type=int, default=300, help="characters (default: 300)")
     help_text = "1 draws from what is predicted, less from what is probable (default: 1)"
     parser.add_argument("--temperature", type=float, default=1.0, help=help_text)
@@ -661,12 +663,14 @@ def _generate(words: list[str]) -> int:
     given = parser.parse_args(words)
     _validate.at_least("length", given.length, 0)
     task = _named_task(given.task)
-    if "(" not in given.task and hasattr(task, "held_out"):
-        task = dataclasses.replace(task, held_out="none")  # to read all of it, and no more
+    if "(" not in given.task and hasattr(task, "held_out_symbols"):
+        # It reads as many symbols as the recipe has, and no more.
+        task = dataclasses.replace(task, held_out="none", held_out_symbols=None)
     task = _task_with(task, given.set)
     from loopymeta._jax import jax
     from loopymeta.leaderboard import entrant_of, learner_of
     from loopymeta.learners import sample_text
+    from loopymeta.learners.host import boundary_of
     from loopymeta.lifetime import Lifetime
     from loopymeta.living import live_through
     from loopymeta.progress import life_bar
@@ -684,8 +688,10 @@ def _generate(words: list[str]) -> int:
     with _terminable(), life_bar(f"{entrant.name} reads {given.task}") as watch:
         life = Lifetime(cast(Any, learner), task)
         lived = live_through(life, theta, life_key, file=given.file, watch=watch)
+    boundary = boundary_of(task)  # behind which something new begins
+    prefix = given.prefix or ("" if boundary is None else alphabet[boundary])
     text = given.prefix + sample_text(
-        lived.learner, theta, lived.state, given.prefix, given.length, given.temperature,
+        lived.learner, theta, lived.state, prefix, given.length, given.temperature,
         text_key, alphabet,
     )  # fmt: skip
     print(f"{float(lived.metrics['prequential_nats']):.3f} nats a character read", file=sys.stderr)

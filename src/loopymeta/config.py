@@ -356,7 +356,7 @@ class TrainConfig(Generic[T]):
         if self.learner and not by_name.check(self.learner).compiled:
             raise ValueError(
                 f"{self.learner} lives on the host, where no outer loop can search its theta: "
-                "compare it by `loopymeta evaluate`"
+                "compare it by `loopymeta evaluate --suite`"
             )
         several = bool(self.mixture) or len(self._sizes) > 1
         if several and self.objective != "loss":

@@ -42,7 +42,7 @@ from loopymeta.checkpoint import write_atomic
 from loopymeta.config import Control, NetworkConfig
 from loopymeta.interventions import interventions_of
 from loopymeta.learners import HostLearner, HostLife, by_name
-from loopymeta.lifetime import Learner, Lifetime
+from loopymeta.lifetime import Learner, Lifetime, Plastic
 from loopymeta.rule_text import rule_from_text
 from loopymeta.rules import Delta, Rule
 from loopymeta.suite import Entry
@@ -112,12 +112,15 @@ class Entrant:
 
     def settings(self, task: Task) -> Any:
         """The numbers of a learner on a task, which are no part of its name."""
-        if self.kind != "learner" or self.learner in ("reservoir", "counts"):
+        plain = self.learner == "reservoir" and self.hidden is None
+        if self.kind != "learner" or self.learner == "counts" or plain:
             return None
         try:
             learner: Any = by_name.learner_of(self.learner, task, self.hidden)
         except Exception:  # what it is that cannot be, the cell will say
             return None
+        if isinstance(learner, Plastic):  # a reservoir, whose graphs follow from its name
+            return repr(learner.network)
         return dataclasses.asdict(learner) if dataclasses.is_dataclass(learner) else None
 
 

@@ -20,6 +20,8 @@ from loopymeta import _validate, checkpoint
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
 from loopymeta.learners.host import HostLearner, HostLife
+from loopymeta.learners.optimizers import check_named
+from loopymeta.learners.recording import Recorded
 from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State
 from loopymeta.parameters import Theta
 
@@ -67,9 +69,11 @@ def live_through(
       watch: called with (symbols lived, symbols in all) at the beginning and after each part.
 
     Raises:
+      ValueError: the lifetime is `Recorded`, or is to be kept in a file and its learner has a
+        function without a name.
       CheckpointError: the file is damaged or of another lifetime: of another learner, task, theta
         or key, or begun with another version of loopymeta or jax.
-      OSError: the file cannot be written.
+      OSError: the file cannot be written; where it has no folder, at once.
 
     >>> import loopymeta as lm
     >>> task = lm.tasks.Caesar(symbols=60)
@@ -79,12 +83,22 @@ def live_through(
     True
     """
     _validate.at_least("every", every, 1)
+    if file is not None:
+        checkpoint.check_folder(file)
     who: Any = lifetime.learner
     if isinstance(who, HostLearner):
         if lifetime.record is not None:
             raise ValueError("a host learner is not recorded: look at it between two parts")
-        life = HostLife(who, lifetime.task, key, theta)
+        life = HostLife(who, lifetime.task, key, theta, objective=lifetime.objective)
         return _live_on_host(life, file, every, watch)
+    if isinstance(lifetime, Recorded):
+        raise ValueError(
+            "a thin record (Recorded) is of whole lifetimes: call it, or live through a Lifetime "
+            "with record=..."
+        )
+    if file is not None:
+        check_named(who)
+    theta = jax.tree.map(jax.numpy.asarray, theta)
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program
     length = lifetime.spec.length

@@ -133,7 +133,7 @@ class NGram:
         before = 0 if self.boundary is None else self.boundary
         for back in range(1, order):
             symbol = np.full(code.size, before)
-            symbol[back - 1 :] = stream[: stream.size - back]
+            symbol[back - 1 :] = stream[: max(stream.size - back, 0)]  # a short one has none
             if self.boundary is not None:
                 symbol[blind] = before
                 blind |= symbol == before

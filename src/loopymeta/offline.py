@@ -15,6 +15,7 @@ import functools
 import hashlib
 import os
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -174,11 +175,16 @@ def _total(model: SequenceModel, weight: Any, rows: Array) -> tuple[Array, Array
 def mean_nats(model: SequenceModel, weight: Any, rows: Array) -> Array:
     """Mean nats per symbol of sequences [W, L], end marks included; nothing is learned.
 
+    Raises:
+      ValueError: there is no sequence.
+
     >>> model = Recurrent(OnlineRNN(4, 4, cell="elman", width=2))
     >>> weight = jax.tree.map(jnp.zeros_like, model.init_weight(jax.random.key(0)))
     >>> print(f"{mean_nats(model, weight, rows_of([[1, 3, 1, 0], [2, 0]])):.3f}")  # ln 4
     1.386
     """
+    if not rows.shape[0]:
+        raise ValueError("there must be at least one sequence")
     together = min(_TOGETHER, rows.shape[0])
     rows = jnp.pad(rows, ((0, -rows.shape[0] % together), (0, 0)), constant_values=-1)
     parts = rows.reshape(-1, together, rows.shape[1])
@@ -212,12 +218,15 @@ def train(
 
     Returns:
       The progress at the end. What is to be reported is ``best``, on sequences of which neither
-      training nor choosing knew.
+      training nor choosing knew. Where no pass ends with finite ``dev_nats`` that are the newborn
+      weights, and a warning says so.
 
     Raises:
-      ValueError: there are fewer training sequences than in a minibatch.
+      ValueError: there are fewer training sequences than in a minibatch, no development sequences,
+        or symbols that the model does not have; it is to be kept in a file and its optimiser is a
+        function without a name.
       CheckpointError: the file is damaged or of another training.
-      OSError: the file cannot be written.
+      OSError: the file cannot be written; where it has no folder, at once.
 
     >>> model = Recurrent(OnlineRNN(3, 3, cell="elman", width=4))
     >>> rows = rows_of([[1, 2, 0], [2, 1, 0]] * 8)
@@ -227,10 +236,17 @@ def train(
     """
     if len(rows) < passes.batch:
         raise ValueError(f"a minibatch has {passes.batch} sequences, but there are {len(rows)}")
+    if not len(dev):
+        raise ValueError("there must be at least one development sequence")
     path = None if file is None else Path(file)
+    if path is not None:
+        checkpoint.check_folder(path)
+        optimizers.check_named(passes)
     key_birth, key_order = jax.random.split(key)
     newborn, one_pass = _compiled(model, passes)
     progress = newborn(key_birth)
+    for name, given in (("rows", rows), ("dev", dev)):
+        _check_symbols(model, progress.weight, name, given)
     identity = "" if path is None else _identity(model, passes, rows, dev, key)
     if path is not None and path.exists():
         progress, metadata = checkpoint.load(path, progress)
@@ -245,7 +261,25 @@ def train(
         if path is not None:
             checkpoint.save(path, progress, {"training": identity})
         watch(progress)
+    if not np.isfinite(progress.dev_nats).any():
+        warnings.warn(
+            "the training diverged: no pass ended with finite dev_nats, and best are the weights "
+            "of the newborn. Try a smaller learning rate, or clip",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return progress
+
+
+def _check_symbols(model: SequenceModel, weight: Any, name: str, rows: np.ndarray) -> None:
+    """Refuses symbols that the model does not predict."""
+    stimulus = jax.ShapeDtypeStruct(rows.shape[1:], jnp.int32)
+    size = jax.eval_shape(model.logits, weight, stimulus).shape[1]
+    low, high = int(np.min(rows)), int(np.max(rows))
+    if low < -1 or high >= size:
+        raise ValueError(
+            f"{name} must hold symbols 0 to {size - 1}, and -1 behind the end, got {low} to {high}"
+        )
 
 
 @functools.lru_cache(maxsize=8)

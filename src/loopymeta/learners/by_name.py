@@ -50,8 +50,7 @@ def _lstm(task: Task, **options: Any) -> Learner:
 def _reservoir(task: Task, **options: Any) -> Learner:
     from loopymeta.baselines import tuned_reservoir
 
-    # The one that is tuned, where nothing else is asked for.
-    return reservoir(task.spec, **options) if options else tuned_reservoir(task)
+    return tuned_reservoir(task, **options)
 
 
 def _width(hidden: int) -> dict[str, Any]:

@@ -39,7 +39,8 @@ def sample_text(
       learner: any whose stimuli and targets are the symbols of one alphabet.
       theta: its meta-parameters.
       state: of a learner that has lived, say through a book (`loopymeta.living.live_through`).
-      prefix: what it hears first; empty: a symbol of silence.
+      prefix: what it hears first; empty: a symbol of silence. (Where a boundary stands between
+        samples, as between names, it is what begins a new one.)
       length: characters to draw.
       temperature: 1 draws from what is predicted, less from what is probable; 0 takes the most
         probable.
@@ -71,9 +72,10 @@ def sample_text(
     size = len(alphabet)
     if not length:
         return ""
+    _check_size("hears", getattr(learner, "num_inputs", size), size)
     heard = np.array([places[character] for character in prefix] or [-1], np.int32)
     if isinstance(learner, HostLearner):
-        drawn = _sample_on_host(copy.deepcopy(state), heard, length, temperature, key)
+        drawn = _sample_on_host(copy.deepcopy(state), heard, length, temperature, key, size)
         return "".join(alphabet[place] for place in drawn)
     untaught = Teaching(jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
 
@@ -85,10 +87,7 @@ def sample_text(
             symbol = jnp.where(symbol == _DRAWN, drawn, symbol)
             stimulus = jax.nn.one_hot(symbol, size)  # zeros for -1: silence
             state, logits, _ = learner.step(theta, state, stimulus, untaught, key_hear)
-            if logits.shape != (size,):
-                raise ValueError(
-                    f"the learner predicts {logits.shape[0]} symbols, the alphabet has {size}"
-                )
+            _check_size("predicts", logits.shape[0], size)
             drawn = logits.argmax()
             if temperature:
                 drawn = jax.random.categorical(key_draw, logits / temperature)
@@ -103,12 +102,18 @@ def sample_text(
     return "".join(alphabet[int(place)] for place in drawn[:length])
 
 
+def _check_size(does: str, number: int, size: int) -> None:
+    if number != size:
+        raise ValueError(f"the learner {does} {number} symbols, the alphabet has {size}")
+
+
 def _sample_on_host(
-    living: Living, heard: np.ndarray, length: int, temperature: float, key: Array
+    living: Living, heard: np.ndarray, length: int, temperature: float, key: Array, size: int
 ) -> list[int]:
     """The symbols that a host learner goes on with; it hears them, and is taught nothing."""
     chance = np.random.default_rng(np.asarray(jax.random.key_data(key)))
     log_p = [living.predict(int(symbol)) for symbol in heard][-1]
+    _check_size("predicts", len(log_p), size)
     drawn: list[int] = []
     for _ in range(length):
         place = int(log_p.argmax())

@@ -40,7 +40,7 @@ class HierarchicalState(NamedTuple):
       levels: of the networks, the lowest first.
       heard: by each level but the lowest.
       sent: [C_k] what each level but the highest was sent from above.
-      begun: 1.0 from the first symbol on.
+      begun: 1.0 where it was heard while the learner could learn; 0.0 before the first symbol.
     """
 
     levels: tuple[RNNState, ...]
@@ -63,7 +63,8 @@ class HierarchicalLSTM:
     is an `OnlineRNN` that takes steps of its own; what it hears from the others is a number like
     any other to it. A level that predicts well leaves the next one little to hear, so that
     levels change the more slowly the higher they are. While ``teaching.plastic`` is 0 no level
-    learns; what is not taught only the lowest level does not learn from.
+    learns, nor does an upper one later learn to predict from what it heard then; what is not taught
+    only the lowest level does not learn from.
 
     Theta is ``{"learning_rate", "upper_rate", "horizon"}``.
 
@@ -111,7 +112,10 @@ class HierarchicalLSTM:
 
     def __post_init__(self) -> None:
         if not isinstance(self.widths, tuple) or not self.widths:
-            raise ValueError(f"widths must have a number for each level, got {self.widths!r}")
+            raise ValueError(
+                "widths must be a tuple with a number for each level, such as (128, 128), got "
+                f"{self.widths!r}"
+            )
         for name in ("num_inputs", "num_outputs"):
             _validate.at_least(name, getattr(self, name), 1)
         for width in self.widths:
@@ -226,5 +230,6 @@ class HierarchicalLSTM:
                 own, prediction, _ = level.step(rates, own, full, teaching)
             signal = own.activity[0][0] - before[0][0]  # of the cells
             now.append(own)
-        state = HierarchicalState(tuple(now), tuple(heard), tuple(sent), jnp.ones(()))
+        begun = (jnp.asarray(teaching.plastic) > 0).astype(state.begun.dtype)
+        state = HierarchicalState(tuple(now), tuple(heard), tuple(sent), begun)
         return state, prediction, jnp.ones(())

@@ -9,16 +9,18 @@ Axis letters: T symbols in a lifetime, O outputs.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from loopymeta._jax import Array, jax, jnp
+from loopymeta._version import __version__
 from loopymeta.checkpoint import CheckpointError, write_atomic
 from loopymeta.interventions import interventions_of
 from loopymeta.lifetime import Lifetime, Metrics
@@ -73,6 +75,25 @@ class HostLearner(Protocol):
         ...
 
 
+class _Programs(NamedTuple):
+    sample: Callable[[Array], Episode]
+    score: Callable[[Outcome, Episode], Metrics]
+
+
+def _programs_of(task: Task) -> _Programs:
+    """The task's own functions, compiled once for equal tasks (if it can be hashed)."""
+    try:
+        hash(task)
+    except TypeError:
+        return _programs.__wrapped__(task)
+    return _programs(task)
+
+
+@functools.lru_cache(maxsize=64)
+def _programs(task: Task) -> _Programs:
+    return _Programs(jax.jit(task.sample), jax.jit(task.score))
+
+
 class HostLife:
     """One lifetime of a host learner, which can stop and go on.
 
@@ -86,6 +107,7 @@ class HostLife:
       key: of the lifetime.
       theta: meta-parameters; None: the learner's own.
       episode: what the task gives for the key, if that is at hand.
+      objective: the metric that is the loss.
 
     Attributes:
       at: symbols lived so far.
@@ -111,14 +133,16 @@ class HostLife:
         key: Array,
         theta: Theta | None = None,
         episode: Episode | None = None,
+        objective: str = "loss",
     ) -> None:
         check_symbols(task, type(learner).__name__)
-        self._lifetime = Lifetime(learner, task)  # type: ignore[arg-type] (it refuses and scores)
+        Lifetime(learner, task)  # type: ignore[arg-type] (which refuses what cannot be)
+        self._programs, self._objective, self._born = _programs_of(task), objective, learner
         self.learner, self.task, self._key = learner, task, key
         self.theta = learner.init_theta() if theta is None else theta
         key_task, key_learner = jax.random.split(jax.random.fold_in(key, 0))
         self._seed = int(jax.random.bits(key_learner))
-        self._episode = jax.jit(task.sample)(key_task) if episode is None else episode
+        self._episode = self._programs.sample(key_task) if episode is None else episode
         self._acts = interventions_of(task)
         self.at, self.living = 0, self._newborn()
         for number in range(len(self._acts)):
@@ -167,7 +191,8 @@ class HostLife:
 
     def score(self) -> tuple[Array, Metrics]:
         """(loss, metrics) of a lifetime that is over."""
-        return jax.jit(self._lifetime.score)(self.outcome(), self._episode)
+        metrics = self._programs.score(self.outcome(), self._episode)
+        return metrics[self._objective], metrics
 
     # --- stop and go on --------------------------------------------------------------------------
 
@@ -175,11 +200,17 @@ class HostLife:
         """What the lifetime is of."""
         key = np.asarray(jax.random.key_data(self._key)).tolist()
         theta = jax.tree.map(lambda x: np.asarray(x).tolist(), self.theta)
+        heard = hashlib.sha256()  # of data that may have changed on the disk
+        for values in map(np.asarray, self._episode):
+            heard.update(f"{values.dtype} {values.shape} ".encode() + values.tobytes())
         return {
-            "learner": repr(self._lifetime.learner),
+            "learner": repr(self._born),
             "task": repr(self.task),
             "key": key,
             "theta": theta,
+            "version of loopymeta": __version__,
+            "version of jax": jax.__version__,
+            "episode": heard.hexdigest(),
         }
 
     def to_json(self) -> dict[str, Any]:
@@ -197,7 +228,8 @@ class HostLife:
         """Goes on from what `to_json` gave, as if there had been no break.
 
         Raises:
-          CheckpointError: it is of another learner, task, key or theta, or no lifetime at all.
+          CheckpointError: it is of another learner, task, key, theta, episode or version of
+            loopymeta or jax, or no lifetime at all.
         """
         try:
             for name, own in self._whose().items():

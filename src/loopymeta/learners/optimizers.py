@@ -5,9 +5,13 @@ Axis letters: none; an optimiser takes a tree of arrays of any shapes.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import re
 from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from loopymeta import _validate
 from loopymeta._jax import jax, jnp
@@ -34,8 +38,8 @@ def transformation(
       clip: largest norm of a gradient; a longer one is shortened to it. 0: none is.
 
     Raises:
-      ValueError: optax has no such optimiser (the nearest is suggested), it has no such option, or
-        it needs more than the gradient and the weights.
+      ValueError: optax has no such optimiser (the nearest is suggested), it has no such option, it
+        needs more than the gradient and the weights, or its steps are not as long as the rate says.
 
     >>> lion = transformation("lion(b1=0.95)")
     >>> updates, _ = lion.update({"w": 2.0}, lion.init({"w": 1.0}), {"w": 1.0})
@@ -68,6 +72,21 @@ def check(optimizer: Any, momentum: float, memory: float, clip: float) -> None:
         _other(optimizer)
 
 
+def check_named(learner: Any) -> None:
+    """Refuses, where something is to be kept in a file, functions without a name of their own.
+
+    Raises:
+      ValueError: nothing in the learner's text tells such a function (an optimiser) from another.
+    """
+    nameless = r"<function [^>]*<(lambda|locals)>|optimizer=<[^=]* object at 0x"
+    if re.search(nameless, repr(learner)):
+        raise ValueError(
+            "it cannot be kept in a file: its optimizer is a function without a name of its own, "
+            "which nothing tells from another one. Define it at the top of a module, or name one "
+            "of optax, as in 'adamw(weight_decay=0.01)'"
+        )
+
+
 def _factories() -> dict[str, Any]:
     """The optimisers of optax by name: what makes one from a learning rate."""
     import optax
@@ -75,7 +94,7 @@ def _factories() -> dict[str, Any]:
     functions = {
         name: value
         for name, value in vars(optax).items()
-        if inspect.isfunction(value) and not name.startswith("_")
+        if inspect.isfunction(value) and not name.startswith(("_", "scale_by_"))
     }
     return {
         name: value
@@ -84,6 +103,7 @@ def _factories() -> dict[str, Any]:
     }
 
 
+@functools.lru_cache(maxsize=64)  # learners are made often, and it is tried each time
 def _other(optimizer: Optimizer) -> Any:
     """An optimiser that is none of `OPTIMIZERS`, tried on a gradient."""
     name, options = call_of(optimizer, "optimizer") if isinstance(optimizer, str) else ("", {})
@@ -99,8 +119,21 @@ def _other(optimizer: Optimizer) -> Any:
                 raise _validate.unknown(f"option of optimizer {name!r},", option, names)
     try:
         made = factory(1.0, **options)
-        weight = {"w": jnp.zeros((2, 2))}
-        jax.eval_shape(lambda w: made.update(w, made.init(w), w), weight)
+        once, twice = (_step(each) for each in (made, factory(2.0, **options)))
     except Exception as error:
         raise ValueError(f"{optimizer!r} does not work as an optimizer here: {error}") from None
+    if not np.allclose(twice, 2 * once, rtol=1e-3, atol=0):
+        raise ValueError(
+            f"{optimizer!r} does not work as an optimizer here: at twice the rate its step is not "
+            "twice as far, and the rate is set from outside"
+        )
     return made
+
+
+def _step(made: Any) -> np.ndarray:
+    """The first step of an optimiser on a small gradient."""
+    with jax.ensure_compile_time_eval():  # learners are made in traced code, too
+        weight = {"w": jnp.array([[1.0, -0.5], [0.25, 2.0]])}
+        gradient = {"w": jnp.array([[0.01, -0.02], [0.03, 0.04]])}
+        step = jax.jit(lambda g, w: made.update(g, made.init(w), w)[0])
+        return np.asarray(step(gradient, weight)["w"])

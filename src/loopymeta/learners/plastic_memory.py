@@ -68,6 +68,9 @@ class _Tree:
             yield node
             waiting.extend(reversed(node.children.values()))
 
+    def __deepcopy__(self, memo: Any) -> _Tree:
+        return _tree_of(_rows_of(self))  # node by node: it may be deeper than Python recurses
+
     def find(self, prefix: str) -> _Node | None:
         """The shortest pattern that begins with ``prefix``, or None."""
         node = self.root
@@ -313,6 +316,8 @@ class PlasticMemory:
           TypeError, ValueError: see `marked`; an amount that is no finite number.
         """
         sample = self.marked(sample)
+        if isinstance(amount, np.generic):  # which JSON does not hold
+            amount = amount.item()
         _validate.between("amount", amount, -1e300, 1e300)
         if amount < 0:
             amount = -self._trees["prefix"].weaken(sample, -amount)
@@ -738,6 +743,10 @@ class PlasticMemoryLearner:
     def __post_init__(self) -> None:
         for name in ("num_inputs", "num_outputs", "window"):
             _validate.at_least(name, getattr(self, name), 1)
+        if not isinstance(self.share, tuple):
+            raise TypeError(f"share must be a tuple of words, got {self.share!r}")
+        if not isinstance(self.letters, str):
+            raise TypeError(f"letters must be a string, got {self.letters!r}")
         if self.num_inputs + self.num_outputs > _MOST_SYMBOLS:
             raise ValueError(f"there are letters for {_MOST_SYMBOLS} symbols only")
         if self.continues and self.num_inputs != self.num_outputs:

@@ -19,6 +19,7 @@ from loopymeta.parameters import Theta
 from loopymeta.tasks.base import Task
 
 COUNTING = ("all", "single")
+_MOST_STIMULI = 0xD800 - 1  # letters behind silence; those from there on do not survive JSON
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,8 @@ class PPM:
     def __post_init__(self) -> None:
         for name in ("num_inputs", "num_outputs"):
             _validate.at_least(name, getattr(self, name), 1)
+        if self.num_inputs > _MOST_STIMULI:
+            raise ValueError(f"there are letters for {_MOST_STIMULI} stimuli only")
         _validate.at_least("order", self.order, 0)
         _validate.choice("counting", self.counting, COUNTING)
         if self.boundary is not None:

@@ -16,11 +16,12 @@ from typing import Any, cast
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
+from loopymeta._wiring import behind
 from loopymeta.learners.hierarchical import HierarchicalState
 from loopymeta.learners.recurrent import RNNState
 from loopymeta.lifetime import Lifetime, Outcome, State
 from loopymeta.parameters import Theta
-from loopymeta.tasks.base import Episode, masked_mean
+from loopymeta.tasks.base import Episode
 
 Values = dict[str, Array]
 """Recorded quantities by name."""
@@ -188,8 +189,9 @@ class Recorded(Lifetime):
         def block(state: State, now: tuple[Array, Episode]) -> tuple[State, Any]:
             begin, part = now
             state, outcome, said = saying.advance(theta, state, part, key, begin)
-            error = masked_mean(outcome.loss, part.scored)
-            symbol = jnp.asarray(begin + every)
+            scored = behind(part.scored, outcome.loss)  # lanes, if any, come last
+            error = jnp.where(scored, outcome.loss, 0.0).sum(0) / part.scored.sum()
+            symbol = jnp.broadcast_to(begin + every, error.shape)
             seen = {"symbol": symbol, "error": error} | record(state, said[-1])
             return state, (outcome, seen)
 
