@@ -279,9 +279,11 @@ BY_HAND = [  # rule, trace before, change, some of the trace after
     (rules.Zero(), (), 0.0, {}),
     (rules.Decayed(rules.Hebb(eta=0.1), decay=0.2), {"rule": ()}, 0.1 - 0.05, {}),
     (
-        rules.Settling(rules.Hebb(eta=0.1), patience=2.0, agreement=0.5, window=4.0, forget=0.25),
+        rules.Settling(
+            rules.Hebb(eta=0.1), patience=2.0, boldness=8.0, agreement=0.5, window=4.0, forget=0.25
+        ),
         {"use": 1.0, "recent": 1.0, "rule": ()},
-        0.1 / (1 + 1.25 / 2),  # the push is -0.5
+        0.1 / (1 / 8 + 1.25 / 2),  # the push is -0.5, the curvature 1/4
         {"use": 0.75 + 0.25 + 0.25, "recent": 1 - 0.5 - 0.25},
     ),
     (rules.Bounded(rules.Hebb(eta=1.0), bound=0.5), {"rule": ()}, 0.25, {}),
@@ -357,7 +359,7 @@ def test_settling_follows_what_moves_and_averages_what_is_noisy(noise):
 
         def step(carry, wanted):
             weight, trace = carry
-            seen = synapse(pre=1.0, weight=weight, feedback=wanted - weight)
+            seen = synapse(pre=1.0, weight=weight, feedback=wanted - weight, curvature=1.0)
             change, trace = rule.update(theta, trace, seen)
             return (weight + change, trace), weight
 

@@ -879,19 +879,25 @@ class Settling(Wrapper):
 
     push = pre feedback, the direction in which the error wants the weight; recent is a leaky sum
     of the pushes before. use <- max(0, (1 - forget) use + push**2 - agreement push recent), and
-    change = inner / (1 + use / patience), for the wrapped rule's change. Noise pushes to and fro:
-    use grows as in AdaGrad (Duchi, Hazan and Singer, 2011), and the weight averages. Where a push
-    repeats the last ones there is still something to learn, and use shrinks, as the rates of
-    delta-bar-delta (Jacobs, 1988) and IDBD (Sutton, 1992) grow; where nothing is wrong it stays.
+    change = inner / (max(1 / boldness, curvature**2) + use / patience), for the wrapped rule's
+    change. Noise pushes to and fro: use grows as in AdaGrad (Duchi, Hazan and Singer, 2011), and
+    the weight averages. Where a push repeats the last ones there is still something to learn, and
+    use shrinks, as the rates of delta-bar-delta (Jacobs, 1988) and IDBD (Sutton, 1992) grow; where
+    nothing is wrong it stays.
+
+    The curvature is 1, and the change of a fresh synapse the wrapped rule's, but at outputs that
+    are a softmax: their feedback fades as they become sure, so that a fresh synapse onto them may
+    step up to ``boldness`` times as far (16 times at most).
     """
 
-    text: ClassVar[str] = "inner / (1 + use / patience)"
+    text: ClassVar[str] = "inner / (max(1 / boldness, curvature^2) + use / patience)"
     memory: ClassVar[tuple[str, ...]] = (
         "use <- max(0, (1 - forget) * use + push^2 - agreement * push * recent)",
         "recent <- (1 - 1 / window) * recent + push",
         "push = pre * feedback",
     )
-    patience: float = rate(1.0, "use at which the rate is halved")
+    patience: float = rate(1.0, "use at which the change is half the wrapped rule's")
+    boldness: float = rate(1.0, "first steps at softmax outputs, in those of the wrapped rule")
     agreement: float = rate(1.0, "how much a push like the recent ones takes off the use")
     window: float = time_constant(50.0, "time constant of the recent pushes, in ticks", scale=2.0)
     forget: float = fraction(3e-4, "part of the use that is lost in a tick", scale=2.0)
@@ -904,8 +910,9 @@ class Settling(Wrapper):
         push, recent = synapse.pre * synapse.feedback, trace["recent"]
         use = (1 - theta["forget"]) * trace["use"] + push * (push - theta["agreement"] * recent)
         use = jnp.maximum(use, 0.0)
+        fresh = jnp.maximum(1 / theta["boldness"], synapse.curvature**2)
         new = {"use": use, "recent": recent + push - recent / theta["window"], "rule": inner}
-        return g / (1 + use / theta["patience"]), new
+        return g / (fresh + use / theta["patience"]), new
 
 
 @dataclasses.dataclass(frozen=True)
