@@ -50,9 +50,9 @@ MIXTURE = (
 than those of the suite."""
 
 FROZEN = ("rule.rule", "rule.eps", "rule.power", "output_rule.boldness", "output_rule.forget")
-"""What is not searched. Boldness and forgetting were set by hand, on development lifetimes of longer
-tasks: the mean loss of short ones asks for caution, where how soon all is right asks for boldness,
-and has nothing to say of what is forgotten in tens of thousands of symbols."""
+"""What is not searched. Boldness and forgetting were set by hand, on development lifetimes of
+longer tasks: the mean loss of short ones asks for caution, where how soon all is right asks for
+boldness, and has nothing to say of what is forgotten in tens of thousands of symbols."""
 
 
 def network(hidden: int) -> lm.NetworkConfig:
