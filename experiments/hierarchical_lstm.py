@@ -57,7 +57,7 @@ class Config:
     """Levels of the hierarchy."""
     rates: tuple[float, ...] = (0.003, 0.006, 0.012, 0.024)
     """Rates of the LSTM, and of the lowest level, that are tried."""
-    upper_rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01)
+    upper_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
     """Rates of the upper levels that are tried, at the best rate of the LSTM."""
     horizon: float = 0.1
     """Part of a life after which rates are halved."""
@@ -111,7 +111,9 @@ class Results:
     def __init__(self, path: Path, config: Config):
         self.path = path
         self.rows: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        self.rows.setdefault("config", dataclasses.asdict(config))
+        plain = json.loads(json.dumps(dataclasses.asdict(config)))
+        if self.rows.setdefault("config", plain) != plain:
+            raise SystemExit(f"{path} was made with other options: give those, or another --out")
 
     def __contains__(self, name: str) -> bool:
         return name in self.rows

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import some_fast
 
-from loopymeta.learners import OnlineGradient
+from loopymeta.learners import OnlineGradient, by_name
 from loopymeta.learners.online_gradient import METHODS
 from loopymeta.learners.parallel import STREAMS
 from loopymeta.lifetime import Learner, Lifetime, symbol_loss
@@ -267,6 +267,13 @@ def test_they_conform(pair):
 def test_bad_arguments_are_refused_by_name(choices, error, named):
     with pytest.raises(error, match=named):
         small(**choices)
+
+
+def test_rflo_by_name_has_a_leak_and_as_a_gru_its_gate():
+    task = Memorize(length=3)
+    assert by_name.learner_of("online_rflo", task).leak == 0.5
+    assert by_name.learner_of("online_rflo(leak=0.2)", task).leak == 0.2
+    assert by_name.learner_of("online_rflo(cell='gru')", task).leak == 1.0
 
 
 def test_uoro_asks_for_a_key():

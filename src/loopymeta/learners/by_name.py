@@ -66,6 +66,12 @@ def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
     return Kind(make, options, size)
 
 
+def _rflo(task: Task, **given: Any) -> OnlineGradient:
+    """RFLO of tanh units keeps what the leak keeps, so that without one it is itself no more."""
+    leak = {} if given.get("cell") == "gru" else {"leak": 0.5}
+    return OnlineGradient.for_spec(task.spec, **({"method": "rflo"} | leak | given))
+
+
 LEARNERS: dict[str, Kind] = {
     "lstm": Kind(_lstm, OnlineRNN, _width),
     "gru": _network(OnlineRNN, cell="gru"),
@@ -74,7 +80,7 @@ LEARNERS: dict[str, Kind] = {
     "in_context": _network(InContextRNN),
     "rtrl": _network(OnlineGradient, method="rtrl", width=64),
     "snap1": _network(OnlineGradient, method="snap1"),
-    "online_rflo": _network(OnlineGradient, method="rflo"),
+    "online_rflo": Kind(_rflo, OnlineGradient, _width),
     "online_eprop": _network(OnlineGradient, method="eprop"),
     "uoro": _network(OnlineGradient, method="uoro"),
     "dfa": _network(OnlineGradient, method="dfa"),
