@@ -141,7 +141,7 @@ MODELS: dict[str, Trained] = {
     "elman": _recurrent("elman", 0.008, 10),
     "gru": _recurrent("gru", 0.006, 10),
     "lstm": _recurrent("lstm", 0.005, 10),
-    "transformer": Trained(Transformer(), Passes(epochs=30, learning_rate=0.001), seeds=1),
+    "transformer": Trained(Transformer(), Passes(epochs=10, learning_rate=0.001), seeds=1),
 }
 """What is trained in many passes, at the rates that `TRIED` found best."""
 

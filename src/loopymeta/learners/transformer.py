@@ -11,8 +11,6 @@ from typing import Any
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 
-_SPREAD = 0.02  # of newborn weights (Radford et al., 2019)
-
 
 @dataclasses.dataclass(frozen=True)
 class Transformer:
@@ -55,22 +53,27 @@ class Transformer:
             )
 
     def init_weight(self, key: Array) -> dict[str, Any]:
-        """Fresh weights, as nested dicts of arrays."""
-        keys = iter(jax.random.split(key, 3 + 4 * self.num_layers))
+        """Fresh weights, as nested dicts of arrays: born as those of makemore's script, which are
+        PyTorch's, standard normal embeddings and uniform matrices within 1 / sqrt(fan-in)."""
+        keys = iter(jax.random.split(key, 3 + 8 * self.num_layers))
 
-        def normal(*shape: int) -> Array:
-            return _SPREAD * jax.random.normal(next(keys), shape)
+        def embedding(*shape: int) -> Array:
+            return jax.random.normal(next(keys), shape)
+
+        def uniform(bound: float, *shape: int) -> Array:
+            return jax.random.uniform(next(keys), shape, minval=-bound, maxval=bound)
 
         def linear(size: int, to: int) -> dict[str, Array]:
-            return {"kernel": normal(size, to), "bias": jnp.zeros(to)}
+            bound = size**-0.5
+            return {"kernel": uniform(bound, size, to), "bias": uniform(bound, to)}
 
         def norm() -> dict[str, Array]:
             return {"scale": jnp.ones(self.width), "bias": jnp.zeros(self.width)}
 
         width = self.width
         return {
-            "symbols": normal(self.num_symbols, width),
-            "places": normal(self.context, width),
+            "symbols": embedding(self.num_symbols, width),
+            "places": embedding(self.context, width),
             "blocks": [
                 {
                     "before": norm(),
@@ -83,7 +86,7 @@ class Transformer:
                 for _ in range(self.num_layers)
             ],
             "after": norm(),
-            "readout": normal(width, self.num_symbols),
+            "readout": uniform(width**-0.5, width, self.num_symbols),
         }
 
     def logits(self, weight: Any, stimulus: Array) -> Array:
