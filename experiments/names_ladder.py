@@ -449,7 +449,7 @@ def figure(found: list[dict[str, Any]]) -> Any:
     titles = [ROWS[name].title.replace("**", "") for name in names]
     panels[0].set_yticks(range(len(names)), titles, fontsize=11)
     panels[0].invert_yaxis()
-    panels[-1].legend(frameon=False, loc="upper right")
+    panels[-1].legend(frameon=False, loc="center right")
     return whole
 
 
