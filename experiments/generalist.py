@@ -1,12 +1,12 @@
 """Is there one rule that learns many things faster than an online LSTM does?
 
 One rule is meta-learned on a mixture of small tasks from all families, each lived from birth in
-networks of 128 memory nodes and 128 hidden nodes. It is then fixed. Its opponent gets the same: the
-window, learning rate and horizon of the online LSTM are chosen on lifetimes of the same mixture.
-Both are then compared on the suite, whose tasks are larger, on fresh seeds and in networks of other
-sizes:
+networks of 128 memory nodes and 128 hidden nodes; six of its numbers are then set by hand
+(`POLISH`), and it is fixed. Its opponent gets the same: the window, learning rate and horizon of
+the online LSTM are chosen on lifetimes of the same mixture. Both are then compared on the suite,
+whose tasks are larger, on fresh seeds and in networks of other sizes:
 
-    python experiments/generalist.py [--generations 12] [--out runs]
+    python experiments/generalist.py [--generations 14] [--out runs]
     python experiments/leaderboard.py
 
 The rule file is written to ``--file`` (default ``experiments/generalist.json``).

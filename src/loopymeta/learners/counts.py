@@ -105,7 +105,7 @@ class OnlineNGram:
         check_symbols(task, cls.__name__)
         spec = task.spec
         _validate.at_least("order", order, 1)
-        choices = {"boundary": boundary_of(task)} | choices
+        choices.setdefault("boundary", boundary_of(task))
         sizes = {"num_inputs": spec.num_inputs, "num_outputs": spec.num_outputs}
         while order > 1 and _num_entries(**sizes, order=order) > MAX_ENTRIES:
             order -= 1
