@@ -2,14 +2,14 @@
 
     python benchmarks/all.py [--quick] [--only step import_time]
 
-writes benchmarks/results/<device>.md and .json (``<device>-quick`` for a quick run). Each benchmark
-is another file of this folder with a command of its own and runs in a fresh process.
+writes benchmarks/results/<device>.md and .json (``<device>-quick`` for a quick run); what
+``--only`` leaves out stays there as it was. Each benchmark is another file of this folder with a
+command of its own and runs in a fresh process.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import json
 import re
 import subprocess
@@ -38,25 +38,34 @@ def environment() -> dict[str, str]:
     return json.loads(result.stdout.strip().splitlines()[-1])
 
 
-def write(folder: Path, where: dict[str, str], tables: list[Table], quick: bool) -> Path:
-    """Writes the tables as Markdown and JSON, named for the device; returns the Markdown's path."""
+def write(folder: Path, measured: dict[str, dict[str, Any]], quick: bool) -> Path:
+    """Adds what was measured to the device's Markdown and JSON; returns the Markdown's path.
+
+    Args:
+      folder: where they are.
+      measured: benchmark -> its ``tables`` and the ``environment`` in which they were measured.
+      quick: whether sizes were small.
+    """
+    where = next(iter(measured.values()))["environment"]
     words = [
         where["device"],
         f"{where['cores']} cores" if where["device"].startswith("CPU") else "",
     ]
     name = re.sub(r"[^a-z0-9]+", "-", " ".join(words).lower()).strip("-") + "-quick" * quick
     folder.mkdir(parents=True, exist_ok=True)
-    facts = "\n".join(f"- {key}: {value}" for key, value in where.items() if value)
-    kind = "Quick run: small sizes, few repetitions.\n\n" if quick else ""
-    text = f"# {where['device']}\n\n{kind}{facts}\n\n" + "\n".join(t.markdown() for t in tables)
     path = folder / f"{name}.md"
-    path.write_text(text)
-    record: dict[str, Any] = {
-        "environment": where,
-        "quick": quick,
-        "tables": [dataclasses.asdict(table) for table in tables],
-    }
-    path.with_suffix(".json").write_text(json.dumps(record, indent=1) + "\n")
+    record = path.with_suffix(".json")
+    known = json.loads(record.read_text()) if record.exists() else {}
+    known = dict(sorted((known | measured).items()))
+    parts = [f"# {where['device']}", *["Small sizes, few repetitions."] * quick]
+    for benchmark, found in known.items():
+        facts = ", ".join(
+            f"{k} {v}" for k, v in found["environment"].items() if v and k != "device"
+        )
+        parts.append(f"`python benchmarks/{benchmark}.py`: {facts}")
+        parts += [Table(**table).markdown() for table in found["tables"]]
+    path.write_text("\n\n".join(part.strip() for part in parts) + "\n")
+    record.write_text(json.dumps(known, indent=1) + "\n")
     return path
 
 
@@ -67,20 +76,21 @@ def main() -> None:
     names = [file.stem for file in benchmarks()]
     parser.add_argument("--only", nargs="+", choices=names, default=names, help="some of them")
     given = parser.parse_args()
-    where, tables = environment(), []
+    measured: dict[str, dict[str, Any]] = {}
     for name in given.only:
         print(f"{name} ...", flush=True)
         options = ["--quick"] if given.quick else []
         try:
+            where = environment()
             found = _measure.in_fresh_process(_measure.HERE / f"{name}.py", "--json", *options)
         except RuntimeError as error:
-            tables.append(Table(name, f"Failed: {str(error).strip().splitlines()[-1]}", []))
+            print(f"{name} failed: {str(error).strip().splitlines()[-1]}", file=sys.stderr)
             continue
-        tables += [Table(**table) for table in found]
-    path = write(RESULTS, where, tables, given.quick)
-    print(path.read_text())
-    print(f"written to {path} and {path.with_suffix('.json').name}")
-    if any(table.note.startswith("Failed") for table in tables):
+        measured[name] = {"environment": where, "tables": found}
+        path = write(RESULTS, measured, given.quick)
+        print("\n".join(Table(**table).markdown() for table in found))
+        print(f"written to {path} and {path.with_suffix('.json').name}")
+    if len(measured) < len(given.only):
         sys.exit(1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -173,12 +174,19 @@ def test_writes_a_table_named_for_the_device(tmp_path, monkeypatch):
     from _measure import Table
 
     where = {"device": "CPU Some (R) 9", "cores": "2", "jax": "1.0"}
-    table = Table("Speed", "In G/s.", [{"a": 1.23456, "b": 10_000}, {"a": None, "remark": "x"}])
-    path = everything.write(tmp_path, where, [table], quick=True)
+
+    def found(figure):
+        rows = [{"a": figure, "b": 10_000}, {"a": None, "remark": "x"}]
+        tables = [dataclasses.asdict(Table("Speed", "In G/s.", rows))]
+        return {"environment": where, "tables": tables}
+
+    everything.write(tmp_path, {"scaling": found(7.0), "step": found(5.0)}, quick=True)
+    path = everything.write(tmp_path, {"step": found(1.23456)}, quick=True)
     assert path.name == "cpu-some-r-9-2-cores-quick.md"
     assert "| 1.23 | 10,000 |  |" in path.read_text()
+    assert "jax 1.0" in path.read_text() and "benchmarks/step.py" in path.read_text()
     record = json.loads(path.with_suffix(".json").read_text())
-    assert record["environment"] == where and record["tables"][0]["rows"][0]["a"] == 1.23456
+    assert record == {"scaling": found(7.0), "step": found(1.23456)}  # measured before: kept
     assert {file.stem for file in everything.benchmarks()} >= {"step", "scaling", "import_time"}
 
 

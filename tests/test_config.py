@@ -13,6 +13,7 @@ from loopymeta.config import NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.recipes import RECIPES, recipe
 from loopymeta.registry import RULES, WRAPPERS
 from loopymeta.rule_text import rule_from_text
+from loopymeta.suite import Entry
 
 
 def journey(config):
@@ -119,6 +120,21 @@ def test_what_cannot_be_is_refused_by_name(path, value, message):
 def test_configurations_are_checked_when_they_are_made(make, message):
     with pytest.raises((ValueError, TypeError), match=message):
         make()
+
+
+def test_a_mixture_takes_tasks_by_their_loss_and_entries_by_their_figure():
+    xor = Entry(tasks.Boolean("xor", sets=9), "examples")
+    code, first = tasks.Caesar(symbols=9), tasks.Memorize(length=3, presentations=2)
+    network = NetworkConfig(num_hidden=8, num_graphs=1)
+    config = TrainConfig(first, first, network, mixture=(code, xor), train_hidden=(4, 5))
+    assert journey(config) == config
+    mixture = config.training()
+    assert [life.objective for life in mixture.lifetimes] == [*["loss"] * 4, *["examples"] * 2]
+    expected = [(0.0, np.log(26))] * 2 + [(0.0, 36.0)] * 2
+    assert np.allclose(mixture.limits[2:], expected)
+    wrong = dataclasses.replace(config, mixture=(Entry(code, "examples"),))
+    with pytest.raises(ValueError, match="metric must be one of"):
+        wrong.training()
 
 
 def test_training_and_reporting_live_on_different_graphs():

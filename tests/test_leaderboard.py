@@ -18,9 +18,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import loopymeta as lm
 from loopymeta import cli, leaderboard, tasks, training
+from loopymeta.config import NetworkConfig
 from loopymeta.leaderboard import CHANCE, Entrant, cell_of, compare, entrants_of, live_cell
 from loopymeta.learners import by_name
+from loopymeta.lifetime import live
+from loopymeta.network import Innate
+from loopymeta.rules import Zero
 from loopymeta.suite import SUITE, SUITE_QUICK, Entry, suite
 from loopymeta.tasks import TASKS
 
@@ -94,6 +99,22 @@ def test_the_best_figure_that_can_be():
     assert Entry(tasks.Copy(), "symbols", limit=3.0).best == 3.0
     with pytest.raises(ValueError, match="Did you mean 'quick'"):
         suite("quik")
+
+
+@pytest.mark.parametrize("name", ["delay", "boolean-xor", "henon", "shift"])
+def test_who_knows_nothing_has_the_figure_of_the_guess(name):
+    """A network that never changes, whose outputs are silent, guesses alike at every symbol."""
+    entry = SUITE_QUICK[name]
+    silent = NetworkConfig(num_hidden=4, rule=Zero(), innate=Innate(output_gain=0.0))
+    lives = [live(silent.build(entry.task.spec), entry.task, lm.key(seed)) for seed in range(3)]
+    figures = [float(each[entry.metric]) for each in lives]
+    assert np.mean(figures) == pytest.approx(entry.guess, rel=0.6)
+    assert entry.guess != entry.best
+
+
+def test_figures_that_a_task_does_not_have_are_refused():
+    with pytest.raises(ValueError, match="Did you mean 'accuracy_late'"):
+        _ = Entry(tasks.Copy(), "acuracy_late").guess
 
 
 # --- who is compared -----------------------------------------------------------------------------

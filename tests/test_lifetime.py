@@ -616,6 +616,34 @@ def test_what_knows_nothing_costs_one():
     assert np.allclose(mixture(mixture.init_theta(), jax.random.key(0))[0], 1.0)
 
 
+def test_a_mixture_of_figures_is_scaled_from_the_constant_guess_to_the_best():
+    """Whether a figure is better high or low."""
+    task = Caesar(symbols=40)
+    learner = small_network(6).build(task.spec)
+    judged = {"accuracy": (1.0, 1 / 26), "letters_to_perfect": (0.0, 40.0)}
+    lives = tuple(Lifetime(learner, task, objective=name) for name in judged)
+    mixture = Mixture(lives, tuple(judged.values()))
+    key = jax.random.key(3)
+    _, metrics = jax.jit(mixture)(mixture.init_theta(), key)
+    keys = jax.random.split(key, 2)
+    accuracy, letters = (life(life.init_theta(), k)[0] for life, k in zip(lives, keys, strict=True))
+    assert np.allclose(metrics["part_0"], (1 - accuracy) / (1 - 1 / 26), rtol=1e-4)
+    assert np.allclose(metrics["part_1"], letters / 40, rtol=1e-4)
+    assert 0 < float(accuracy) < 1
+
+
+def test_limits_that_cannot_be_are_refused():
+    life = mixed()[0]
+    other = dataclasses.replace(life, objective="accuracy")
+    with pytest.raises(ValueError, match="'accuracy' needs limits"):
+        Mixture((life, other))
+    for limits in (((0.0, 0.0),), ((0.0, float("nan")),)):
+        with pytest.raises(ValueError, match="two different"):
+            Mixture((life,), limits)
+    with pytest.raises(ValueError, match="1 lifetimes need as many limits"):
+        Mixture((life,), ((0.0, 1.0), (0.0, 1.0)))
+
+
 def test_lifetimes_of_other_thetas_cannot_be_mixed():
     lifetimes = mixed()
     other = NetworkConfig(num_hidden=6, rule=rules.Oja()).build(Follow().spec)

@@ -27,6 +27,7 @@ from loopymeta._version import __version__
 from loopymeta.config import NetworkConfig, TrainConfig
 from loopymeta.rule_text import rule_from_text, rule_to_text, task_from_text, task_to_text
 from loopymeta.rules import Rule
+from loopymeta.suite import Entry
 from loopymeta.tasks import TASKS, Task
 
 T = TypeVar("T")
@@ -190,7 +191,7 @@ def _our_registry() -> Any:
 
     @constructors.primitive_rule
     def _(info: Any) -> Any:
-        if info.type is not Task:  # the protocol: a task within a task, whichever it is
+        if info.type not in (Task, Task | Entry):  # a task within a task, whichever it is
             return None
 
         def read(words: list[str]) -> Task:

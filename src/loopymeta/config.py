@@ -15,6 +15,7 @@ from loopymeta.lifetime import EXPOSURES, FixedTicks, Lifetime, Mixture, Plastic
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
+from loopymeta.suite import Entry, entry_of
 from loopymeta.tasks.base import Spec, Task
 
 T = TypeVar("T")
@@ -316,9 +317,10 @@ class TrainConfig(Generic[T]):
     """The networks."""
     outer: OuterConfig = field(default_factory=OuterConfig)
     """The outer loop."""
-    mixture: tuple[Task, ...] = ()
-    """Tasks that candidates live besides: the loss of the outer loop is then the mean over all of
-    them, each scaled so that a constant guess costs 1."""
+    mixture: tuple[Task | Entry, ...] = ()
+    """Tasks that candidates live besides, judged by their loss, or from Python by any figure
+    (`loopymeta.suite.Entry`): the loss of the outer loop is then the mean over all of them, each
+    scaled so that a constant guess costs 1 and the best possible 0."""
     train_hidden: tuple[int, ...] = ()
     """Hidden nodes in the outer loop, where they may be fewer; where several numbers are given,
     candidates live in networks of each; unset, those of the networks."""
@@ -372,10 +374,14 @@ class TrainConfig(Generic[T]):
 
     def training(self) -> Lifetime | Mixture:
         """What the outer loop lowers: a lifetime, or a mixture of tasks and sizes."""
-        sizes, tasks = self._sizes, (self.train_task, *self.mixture)
-        if len(sizes) * len(tasks) == 1:
+        sizes = self._sizes
+        if len(sizes) == 1 and not self.mixture:
             return self._training(self.train_task, sizes[0], self.objective)
-        return Mixture(tuple(self._training(t, size, "loss") for t in tasks for size in sizes))
+        entries = [Entry(self.train_task), *map(entry_of, self.mixture)]
+        return Mixture(
+            tuple(self._training(e.task, size, e.metric) for e in entries for size in sizes),
+            limits=tuple((e.best or 0.0, e.guess) for e in entries for _ in sizes),
+        )
 
     def selection(self) -> Lifetime | Mixture:
         """What the candidate to report is chosen by, on the graphs of the outer loop."""

@@ -574,23 +574,40 @@ class Lifetime:
 class Mixture:
     """Lifetimes of one theta on several tasks, or in networks of several sizes, as one objective.
 
-      loss = mean over lifetimes of (loss - floor) / (loss of a constant guess - floor)
+      loss = mean over lifetimes of (figure - best) / (figure of a constant guess - best)
 
-    so that 1 is what knowing nothing costs and 0 the least possible, whatever the task. (A floor
-    that is not known counts as 0; a constant guess costs ln(classes), or the chance of the spec.)
+    so that 1 is what knowing nothing costs and 0 the best possible, whatever the figure and
+    whether it is better high or low. The figure is the objective of the lifetime.
 
     Attributes:
       lifetimes: what is lived, each on a key of its own; their theta has one structure.
+      limits: of each, the best figure and that of a constant guess. Unset: those of the loss, which
+        is the objective then; a floor that is not known counts as 0, and a constant guess costs
+        ln(classes), or the chance of the spec.
 
     Raises:
-      ValueError: there is no lifetime, or their thetas differ.
+      ValueError: there is no lifetime, their thetas differ, an objective has no limits, or limits
+        are equal or not finite.
     """
 
     lifetimes: tuple[Lifetime, ...]
+    limits: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.lifetimes:
             raise ValueError("a mixture needs at least one lifetime")
+        if not self.limits:
+            for life in self.lifetimes:
+                if life.objective != "loss":
+                    raise ValueError(f"the objective {life.objective!r} needs limits")
+            object.__setattr__(self, "limits", tuple(_loss_limits(x.spec) for x in self.lifetimes))
+        if len(self.limits) != len(self.lifetimes):
+            raise ValueError(f"{len(self.lifetimes)} lifetimes need as many limits")
+        for best, guess in self.limits:
+            if not (np.isfinite(best) and np.isfinite(guess) and best != guess):
+                raise ValueError(
+                    f"limits must be two different finite figures, got {best}, {guess}"
+                )
         shapes = [jax.tree.map(jnp.shape, life.init_theta()) for life in self.lifetimes]
         for life, shape in zip(self.lifetimes, shapes, strict=True):
             if shape != shapes[0]:
@@ -628,10 +645,8 @@ class Mixture:
         keys = jax.random.split(key, len(self.lifetimes))
         parts = {}
         for number, (life, own) in enumerate(zip(self.lifetimes, keys, strict=True)):
-            spec = life.spec
-            constant = spec.chance if spec.loss == "squared_error" else np.log(spec.num_outputs)
-            floor = spec.floor or 0.0
-            parts[f"part_{number}"] = (live(life, own) - floor) / (constant - floor)
+            best, guess = self.limits[number]
+            parts[f"part_{number}"] = (live(life, own) - best) / (guess - best)
         loss = jnp.stack(list(parts.values())).mean(0)
         return loss, parts | {"loss": loss}
 
@@ -642,6 +657,12 @@ class Mixture:
     def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
         """As `Lifetime.population`."""
         return self._mean(lambda life, own: life.population(thetas, own)[0], key)
+
+
+def _loss_limits(spec: Spec) -> tuple[float, float]:
+    """The least loss and that of a constant guess."""
+    guess = spec.chance if spec.loss == "squared_error" else float(np.log(spec.num_outputs))
+    return spec.floor or 0.0, guess
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

@@ -7,10 +7,14 @@ make another task, whose figures are computed anew. A task is added by one line 
 from __future__ import annotations
 
 import dataclasses
+import functools
 
-from loopymeta import tasks
+import numpy as np
+
+from loopymeta import _validate, tasks
+from loopymeta._jax import jax, jnp
 from loopymeta.tasks import FAMILIES
-from loopymeta.tasks.base import Task
+from loopymeta.tasks.base import Outcome, Task
 
 SUITES = ("quick", "full")
 QUICK_HIDDEN = 32
@@ -54,12 +58,38 @@ class Entry:
         return 0.0 if self.metric in _LOSSES else None
 
     @property
+    def guess(self) -> float:
+        """The figure of who knows nothing and answers every symbol alike.
+
+        >>> Entry(tasks.Boolean("xor", sets=9), "examples").guess, Entry(tasks.Henon()).guess
+        (36.0, 1.0)
+        """
+        return _guess(self.task, self.metric)
+
+    @property
     def family(self) -> str:
         """The family of the task."""
         for family, known in FAMILIES.items():
             if type(self.task) in known.values():
                 return family
         return "other"
+
+
+@functools.lru_cache(maxsize=256)
+def _guess(task: Task, metric: str) -> float:
+    """What the score of a task is for a constant guess, which is right as often as chance."""
+    spec = task.spec
+    symbols = spec.loss == "cross_entropy"
+    ones = jnp.ones(spec.length)
+    outcome = Outcome(
+        loss=ones * (np.log(spec.num_outputs) if symbols else spec.chance),
+        correct=ones * (spec.chance if symbols else 0.0),
+        ticks=ones,
+        prediction=None if symbols else jnp.zeros((spec.length, spec.num_outputs)),
+    )
+    metrics = task.score(outcome, task.sample(jax.random.key(0)))
+    _validate.choice("metric", metric, [k for k, v in metrics.items() if jnp.shape(v) == ()])
+    return float(metrics[metric])
 
 
 def _accuracy(task: Task, metric: str = "accuracy_late") -> Entry:
@@ -176,13 +206,16 @@ Tasks of equal sizes and lengths are lived by the same programs, and compiling t
 that it costs: give a new one the sizes and the length of another."""
 
 
+def entry_of(task: Task | Entry) -> Entry:
+    """A task as an entry: judged by its loss, unless it is an entry already."""
+    return task if isinstance(task, Entry) else Entry(task)
+
+
 def suite(name: str) -> dict[str, Entry]:
     """The entries of a suite by its name, ``quick`` or ``full``.
 
     >>> len(suite("full")) >= len(tasks.TASKS)
     True
     """
-    from loopymeta import _validate
-
     _validate.choice("suite", name, SUITES)
     return SUITE if name == "full" else SUITE_QUICK

@@ -30,6 +30,7 @@ from loopymeta.network import Innate
 from loopymeta.parameters import Theta
 from loopymeta.rules import Rule
 from loopymeta.runs import Run
+from loopymeta.suite import Entry, entry_of
 from loopymeta.tasks import TASKS
 from loopymeta.tasks.base import Task
 
@@ -42,7 +43,7 @@ CONTROLS: tuple[Control, ...] = ("frozen", "shuffled", "zero")
 SAVE_SECONDS = 5.0
 """Seconds between checkpoints: what a run that is killed has to live again at most."""
 
-CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innate)
+CONFIG_TYPES: tuple[type, ...] = (TrainConfig, NetworkConfig, OuterConfig, Innate, Entry)
 
 
 def config_types() -> list[type]:
@@ -167,7 +168,8 @@ def _check(config: TrainConfig) -> None:
     available = len(jax.devices())
     if config.outer.devices is not None and config.outer.devices > available:
         raise ValueError(f"devices must be at most {available}, got {config.outer.devices}")
-    for task in (config.task, config.train_task, config.select_task, *config.mixture):
+    tasks = [config.task, config.train_task, *(entry_of(each).task for each in config.mixture)]
+    for task in (*tasks, config.select_task):
         if task is not None:
             _check_length(task.spec.length)
     life = config.training()
