@@ -8,7 +8,7 @@ recall of a learner that does not know the length of the sequence.
     python experiments/in_context.py [--generations N] [--out FOLDER]
 
 The run can be stopped and gone on with (``loopymeta train --resume RUN``). The figures are written
-to docs/figures/in_context.json.
+to docs/figures/in_context.json and into the table of docs/baselines.md.
 """
 
 from __future__ import annotations
@@ -16,11 +16,17 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 from pathlib import Path
+from typing import Any
+
+import jax
 
 import loopymeta as lm
 from loopymeta.checkpoint import write_atomic
+from loopymeta.learners import by_name
 from loopymeta.tasks import Memorize
+from loopymeta.training import live_on
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -74,6 +80,49 @@ def config_of(config: Config) -> lm.TrainConfig:
     )
 
 
+def online(config: Config) -> dict[str, Any]:
+    """The online LSTM of the same width, which learns within the lifetime, from random weights."""
+    task = Memorize(config.length, config.alphabet, config.presentations)
+    learner = by_name.learner_of(f"lstm(width={config.width})", task)
+    theta = jax.tree.map(lambda x: x[None], learner.init_theta())
+    keys = jax.random.split(lm.key(config.seed + 1), config.report)
+    losses, metrics = live_on(lm.Lifetime(learner, task), theta, keys, devices=1)
+    recall = metrics["recall_by_presentation"][0]
+    return {
+        "loss": {"mean": float(losses.mean()), "spread": float(losses.std(ddof=1))},
+        "recall_by_presentation": {"mean": recall.mean(0).tolist()},
+    }
+
+
+def table(result: dict[str, Any]) -> str:
+    """The figures as Markdown."""
+    about, shown = result["about"], range(1, 1 + len(result["about"]["ceiling"]))
+    heads = "".join(f" | recall, presentation {k}" for k in shown)
+    lines = [f"| | nats a symbol{heads} |", "|---" * (2 + len(shown)) + "|"]
+    for name, title in (
+        ("learned", "in-context LSTM, meta-trained"),
+        ("untrained", "the same, untrained"),
+        ("online", "online LSTM"),
+    ):
+        own = result[name]
+        recall = "".join(f" | {100 * x:.1f} %" for x in own["recall_by_presentation"]["mean"])
+        loss = own["loss"]
+        lines.append(f"| {title} | {loss['mean']:.3f} ± {loss['spread']:.3f}{recall} |")
+    ceiling = "".join(f" | {100 * x:.1f} %" for x in about["ceiling"])
+    lines.append(f"| best possible, if the length is not known | {about['floor']:.3f}{ceiling} |")
+    return "\n".join(lines)
+
+
+def write_page(result: dict[str, Any]) -> None:
+    """Fills the table of docs/baselines.md."""
+    path = ROOT / "docs" / "baselines.md"
+    begin, end = "<!-- in context -->", "<!-- /in context -->"
+    filled = f"{begin}\n{table(result)}\n{end}"
+    page = path.read_text(encoding="utf-8")
+    page = re.sub(re.escape(begin) + ".*" + re.escape(end), lambda _: filled, page, flags=re.S)
+    write_atomic(path, page.encode())
+
+
 def main(config: Config) -> dict:
     """The figures of the run."""
     run = lm.train(config_of(config), config.out)
@@ -85,6 +134,8 @@ def main(config: Config) -> dict:
         recall = [round(value, 3) for value in own["recall_by_presentation"]["mean"]]
         loss = own["loss"]
         print(f"{name:9} {loss['mean']:.4f} ± {loss['spread']:.4f} nats, recall {recall}")
+    result["online"] = online(config)
+    write_page(result)
     shown = {"config": dataclasses.asdict(config)} | result
     write_atomic(ROOT / config.file, (json.dumps(shown, indent=1) + "\n").encode())
     return result

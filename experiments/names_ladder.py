@@ -9,7 +9,7 @@ and the test names looked at once, with the weights of that pass.
     python experiments/names_ladder.py                          # whatever is not done yet; the page
     python experiments/names_ladder.py --rows lstm,ppm --splits lecture
     python experiments/names_ladder.py --rule runs/names        # a rule of `loopymeta train names`
-    python experiments/names_ladder.py --tune lstm,gru,elman    # rates, by development names alone
+    python experiments/names_ladder.py --tune lstm,snap1        # rates, by development names alone
     python experiments/names_ladder.py --rows none              # the page and the figure alone
 
 A row is a process of its own for every split and seed, so that its memory is its own. What it found
@@ -62,7 +62,7 @@ class Config:
     rule: str | None = None
     """Rule file or run folder of a meta-learned rule, which is the row ``rule`` then."""
     tune: tuple[str, ...] = ()
-    """Models whose `TRIED` settings are run, and nothing else."""
+    """Rows whose `TRIED` or `TRIED_ONCE` rates are run, and nothing else."""
     out: str = "runs/names_ladder"
     """Folder of what was found."""
 
@@ -152,6 +152,15 @@ TRIED: dict[str, tuple[float, ...]] = {
     "transformer": (0.0005, 0.001, 0.002, 0.004),
 }
 """Learning rates that are tried, on a seed of their own."""
+TRIED_ONCE: dict[str, tuple[float, ...]] = {
+    "dfa": (0.0003, 0.001, 0.003, 0.01),
+    "uoro": (0.0001, 0.0003, 0.001, 0.003),
+    "online_eprop": (0.0003, 0.001, 0.003, 0.01),
+    "online_rflo": (0.0003, 0.001, 0.003, 0.01),
+    "snap1": (0.0003, 0.001, 0.003, 0.01),
+    "hierarchical": (0.003, 0.01, 0.03),
+}
+"""The same in one pass, of learners by name."""
 TUNE_SEED = 1001
 TUNE_EPOCHS = {"transformer": 4}
 """Passes while rates are tried, where all of them would take too long."""
@@ -207,14 +216,19 @@ def _training(model: str, passes: Passes, seed: int) -> dict[str, Any]:
 
 
 def tuning_jobs(config: Config) -> Iterator[dict[str, Any]]:
-    """What is tried for models that are to be tuned: the lecture split, its development names."""
+    """What is tried for rows that are to be tuned: the lecture split, its development names."""
+    if unknown := [name for name in config.tune if name not in TRIED | TRIED_ONCE]:
+        raise SystemExit(f"no rates to try for {unknown}, but for {[*TRIED, *TRIED_ONCE]}")
+    head = {"version": VERSION, "split": "lecture", "tuning": True}
     for name in config.tune:
-        for rate in TRIED[name]:
+        for rate in TRIED_ONCE.get(name, ()):
+            job = head | {"row": name, "kind": "one pass", "seed": TUNE_SEED, "rate": rate}
+            yield job | _who(f"{name}(learning_rate={rate})", "lecture")
+        for rate in TRIED.get(name, ()):
             passes = MODELS[name].passes
             epochs = TUNE_EPOCHS.get(name, passes.epochs)
             passes = dataclasses.replace(passes, learning_rate=rate, epochs=epochs)
-            head = {"version": VERSION, "row": name, "split": "lecture", "tuning": True}
-            yield head | _training(name, passes, TUNE_SEED)
+            yield head | {"row": name} | _training(name, passes, TUNE_SEED)
 
 
 # --- one job, in a process of its own ------------------------------------------------------------
@@ -253,12 +267,15 @@ def _one_pass(job: dict[str, Any]) -> dict[str, Any]:
     from loopymeta.leaderboard import learner_of
     from loopymeta.living import live_through
 
-    task = Names(held_out="test", split=job["split"])
+    part = "dev" if job.get("tuning") else "test"
+    task = Names(held_out=part, split=job["split"])
     learner, theta = learner_of(job["entrant"], task, job["seed"])
     lived = live_through(
         lm.Lifetime(learner, task), theta, lm.key(job["seed"]), every=task.spec.length
     )
-    names = {"prequential": "prequential_nats", "test": "test_nats", "unseen": "test_unseen_nats"}
+    names = {"prequential": "prequential_nats", part: f"{part}_nats"}
+    if part == "test":
+        names["unseen"] = "test_unseen_nats"
     return {own: float(lived.metrics[name]) for own, name in names.items()}
 
 
@@ -347,7 +364,7 @@ def run(job: dict[str, Any], out: Path) -> None:
 
 def collect(jobs: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
     """What is known of the jobs, without what makes them up."""
-    kept = ("row", "split", "kind", "seed", "passes")
+    kept = ("row", "split", "kind", "seed", "passes", "rate")
     found = []
     for job in jobs:
         path = _file(job, out)
@@ -361,7 +378,7 @@ def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
     """What was published before, replaced by what is known now, in the order of the table."""
 
     def of(one: dict[str, Any]) -> tuple[Any, ...]:
-        tried = one["passes"]["learning_rate"] if "test" not in one else 0.0
+        tried = one.get("rate") or one["passes"]["learning_rate"] if "test" not in one else 0.0
         return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], tried)
 
     return [each for _, each in sorted({of(one): one for one in (*old, *new)}.items())]
@@ -417,6 +434,18 @@ def passes_table(found: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def tried_table(tuned: list[dict[str, Any]]) -> str:
+    """The rates that were tried in one pass."""
+    lines = ["| | rate | prequential | development |", "|---" * 4 + "|"]
+    for one in tuned:
+        if one["kind"] == "one pass":
+            lines.append(
+                f"| {ROWS[one['row']].title} | {one['rate']:g} | {one['prequential']:.4f} "
+                f"| {one['dev']:.4f} |"
+            )
+    return "\n".join(lines)
+
+
 def figure(found: list[dict[str, Any]]) -> Any:
     """The ladder: a dot a seed, a line a row, a panel a split."""
     from matplotlib.figure import Figure
@@ -462,7 +491,7 @@ def write_page(found: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> None
         parts += [f"### The {split} split", table(found, split)]
     parts += ["### Passes", passes_table(found)]
     if tuned:
-        parts += ["### Rates that were tried", passes_table(tuned)]
+        parts += ["### Rates that were tried", passes_table(tuned), tried_table(tuned)]
     page = path.read_text(encoding="utf-8")
     filled = "\n\n".join([begin, *parts, end])
     page = re.sub(re.escape(begin) + ".*" + re.escape(end), lambda _: filled, page, flags=re.S)

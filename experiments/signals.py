@@ -6,11 +6,13 @@ backpropagation through the last 16 symbols. Rates are chosen on seeds of their 
 is reported on fresh ones. Beside it: the cosine of each method's gradient to the exact one.
 
     python experiments/signals.py live [--methods rflo snap1] [--tasks henon]
+    python experiments/signals.py protocols
     python experiments/signals.py cosine
     python experiments/signals.py page
 
 `live` adds what is not yet there to docs/figures/signals.json, life by life, so that it may be
-stopped and started at any time; `page` draws the figure and writes the tables of
+stopped and started at any time; `protocols` looks for the optimiser, rate and part of a life with
+which the figures that others report come out; `page` draws the figure and writes the tables of
 docs/online_gradient.md.
 """
 
@@ -68,6 +70,7 @@ VARIANTS = {
     "rflo_random": Variant(
         "RFLO, leak .5, random feedback", {"method": "rflo", "leak": 0.5, "feedback": "random"}
     ),
+    "rflo_own": Variant("RFLO, traces fade by .1", {"method": "rflo", "decay": 0.1}),
     "eprop": Variant("e-prop, random feedback", {"method": "eprop"}),
     "dfa": Variant("direct feedback alignment", {"method": "dfa"}),
     "uoro": Variant("UORO", {"method": "uoro"}),
@@ -177,6 +180,70 @@ def main(config: Config, path: Path, tasks: Iterable[str], names: Iterable[str])
         for seed in config.fresh:
             ensure(task, name, best, seed)
     return lives
+
+
+# --- protocols -----------------------------------------------------------------------------------
+
+PROTOCOLS = {
+    "adam": (0.0001, 0.0003, 0.001, 0.003),
+    "sgd": (0.001, 0.003, 0.01, 0.03),
+}
+"""Optimisers and rates that stay the same all life, which others may have used."""
+PROTOCOLS_RTRL = {"adam": (0.001, 0.003)}  # a hundred times as slow
+STAYS = 1e6  # a horizon at which a rate stays the same
+PARTS = {"all": "all of a life", "late": "the second half", "last": "the last twentieth"}
+
+
+def protocols(config: Config, path: Path) -> None:
+    """Writes the errors of each way to learn under each protocol, on one seed."""
+    rows = json.loads(path.read_text()) if path.exists() else []
+    done = {(row["method"], row["optimizer"], row["rate"], row["task"]) for row in rows}
+    asked = [
+        (name, optimizer, rates, task_name)
+        for name in ("snap1", "rflo", "rflo_random", "rflo_own", "rtrl")
+        for optimizer, rates in (PROTOCOLS_RTRL if name == "rtrl" else PROTOCOLS).items()
+        for task_name in TASKS
+    ]
+    for name, optimizer, rates, task_name in asked:
+        task = lm.make_task(task_name, symbols=config.symbols)
+        choices = VARIANTS[name].choices | {"optimizer": optimizer}
+        learner = OnlineGradient.for_spec(task.spec, width=config.width, **choices)
+        life = jax.jit(Parallel(lm.Lifetime(learner, task), config.streams))
+        for rate in rates:
+            if (name, optimizer, rate, task_name) in done:
+                continue
+            theta = {"learning_rate": jnp.asarray(rate), "horizon": jnp.asarray(STAYS)}
+            metrics = jax.device_get(life(theta, lm.key(config.fresh[0]))[1])
+            errors = (metrics["nmse"], metrics["nmse_late"], metrics["nmse_curve"][-1])
+            row = {"method": name, "optimizer": optimizer, "rate": rate, "task": task_name}
+            row |= dict(zip(PARTS, [float(f"{e:.4g}") for e in errors], strict=True))
+            print(row, flush=True)
+            rows.append(row)
+            write_atomic(path, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def protocol_table(rows: list[dict[str, Any]]) -> str:
+    """Of each method the protocol whose errors are nearest to those that others report."""
+    lines = [
+        "| | optimiser | rate | part | errors | reported | largest ratio |",
+        "|---" * 7 + "|",
+    ]
+    errors = {(r["method"], r["optimizer"], r["rate"], r["task"]): r for r in rows}
+    for name in dict.fromkeys(row["method"] for row in rows):
+        reported = REPORTED[VARIANTS[name].choices["method"]]
+        best: tuple[float, str] = (np.inf, "")
+        for optimizer, rates in PROTOCOLS.items():
+            for rate, part in itertools.product(rates, PARTS):
+                if not all((name, optimizer, rate, task) in errors for task in TASKS):
+                    continue
+                own = [errors[name, optimizer, rate, task][part] for task in TASKS]
+                ratio = float(np.exp(np.abs(np.log(np.array(own) / reported)).max()))
+                if ratio < best[0]:  # never where a life diverged
+                    shown = [", ".join(f"{e:.2g}" for e in each) for each in (own, reported)]
+                    cells = [VARIANTS[name].name, optimizer, f"{rate:g}", PARTS[part], *shown]
+                    best = ratio, "| " + " | ".join([*cells, f"{ratio:.1f}"]) + " |"
+        lines.append(best[1])
+    return "\n".join(lines)
 
 
 # --- gradients -----------------------------------------------------------------------------------
@@ -357,8 +424,11 @@ def write_page(config: Config) -> None:
     cosine_file = FIGURES / "signals_cosine.json"
     rows = json.loads(cosine_file.read_text()) if cosine_file.exists() else []
     text = PAGE.read_text()
+    protocol_file = FIGURES / "signals_protocols.json"
+    found = json.loads(protocol_file.read_text()) if protocol_file.exists() else []
     for mark, table in (
         ("errors", error_table(config, lives)),
+        ("protocols", protocol_table(found)),
         ("cosines", cosine_table(rows)),
     ):
         start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
@@ -370,12 +440,14 @@ def write_page(config: Config) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("command", choices=("live", "cosine", "page"))
+    parser.add_argument("command", choices=("live", "protocols", "cosine", "page"))
     parser.add_argument("--methods", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS)
     given = parser.parse_args()
     if given.command == "live":
         main(Config(), FIGURES / "signals.json", given.tasks, given.methods)
+    elif given.command == "protocols":
+        protocols(Config(), FIGURES / "signals_protocols.json")
     elif given.command == "cosine":
         main_cosines(Config(), FIGURES / "signals_cosine.json")
     else:

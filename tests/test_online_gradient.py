@@ -233,6 +233,18 @@ def test_without_a_leak_rflo_keeps_what_dfa_keeps():
     assert off_by(*found) == 0
 
 
+def test_traces_of_rflo_may_fade_by_themselves():
+    """As much as the leak: RFLO itself. All at once: direct feedback alignment."""
+    state = born(small(method="rflo", leak=0.3))
+    leaky, same = (small(method="rflo", leak=0.3, **own) for own in ({}, {"decay": 0.3}))
+    assert off_by(forwards(same, state), forwards(leaky, state)) < 1e-6
+    brief = small(method="rflo", decay=1.0)
+    dfa = small(method="dfa", feedback="symmetric")
+    assert off_by(forwards(brief, state), forwards(dfa, state)) == 0
+    slow = small(method="rflo", decay=0.1)
+    assert off_by(forwards(slow, state), forwards(brief, state)) > 0.1
+
+
 # --- the contract --------------------------------------------------------------------------------
 
 
@@ -258,6 +270,8 @@ def test_they_conform(pair):
         ({"feedback": "symetric"}, ValueError, "Did you mean 'symmetric'"),
         ({"leak": 0.0}, ValueError, "leak"),
         ({"leak": 1.5}, ValueError, "leak"),
+        ({"method": "rflo", "decay": 1.5}, ValueError, "decay must lie between"),
+        ({"method": "snap1", "decay": 0.5}, ValueError, "traces of RFLO"),
         ({"leak": 0.5, "cell": "gru"}, ValueError, "update gate"),
         ({"width": 0}, ValueError, "width"),
         ({"optimizer": "adm"}, ValueError, "Did you mean 'adam'"),

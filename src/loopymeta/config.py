@@ -377,7 +377,7 @@ class TrainConfig(Generic[T]):
         sizes = self._sizes
         if len(sizes) == 1 and not self.mixture:
             return self._training(self.train_task, sizes[0], self.objective)
-        entries = [Entry(self.train_task), *map(entry_of, self.mixture)]
+        entries = [entry_of(cast(Task, self.train_task)), *map(entry_of, self.mixture)]
         return Mixture(
             tuple(self._training(e.task, size, e.metric) for e in entries for size in sizes),
             limits=tuple((e.best or 0.0, e.guess) for e in entries for _ in sizes),

@@ -208,7 +208,8 @@ class OnlineGradient:
     either. RFLO with random feedback is that of Murray; e-prop with symmetric feedback is SnAp-1
     here, where a unit has but one number as its state. (Bellec et al. count a unit's weight onto
     itself with the weights between units; e-prop without it is RFLO.) Without a leak nothing of a
-    tanh unit passes by the weights, and RFLO keeps no more than DFA does.
+    tanh unit passes by the weights, and RFLO keeps no more than DFA does, unless its traces get a
+    ``decay`` of their own, which some implementations have.
 
     Weights change while the influence is carried, so that it is, as everywhere, one of slightly
     older weights. What is not taught is lived through and changes no weight. While
@@ -245,6 +246,8 @@ class OnlineGradient:
     """Units."""
     leak: float = 1.0
     """Part of a tanh unit's activity that a symbol replaces."""
+    decay: float | None = None
+    """RFLO: part of its traces that fades in a symbol; None: as much as of the activity."""
     feedback: str | None = None
     """``symmetric`` or ``random``; None: the method's own."""
     learning_rate: float = 0.001
@@ -273,6 +276,10 @@ class OnlineGradient:
         _validate.between("leak", self.leak, 0, 1)
         if self.cell == "gru" and self.leak != 1:
             raise ValueError(f"leak is for tanh units; a GRU has an update gate, got {self.leak}")
+        if self.decay is not None:
+            if self.method != "rflo":
+                raise ValueError(f"decay is for the traces of RFLO, got method {self.method!r}")
+            _validate.between("decay", self.decay, 0, 1)
         hash(self._network)  # built to be checked
 
     @classmethod
@@ -345,6 +352,8 @@ class OnlineGradient:
         prediction does not depend on the target.
         """
         activity, immediate, dynamics = self.advance(state.weight, state.activity, stimulus)
+        if self.decay is not None:
+            dynamics = dynamics._replace(own=jnp.full_like(dynamics.own, 1 - self.decay))
         influence = self._method.advance(state.influence, immediate, dynamics, key)
         prediction = self._network._read(state.weight, activity)
         error = jax.grad(lambda said: symbol_loss(said, target, self.loss)[0])(prediction)
