@@ -340,6 +340,20 @@ def test_they_have_cells_as_everyone(name):
     assert result["metrics"]["loss"][1] == pytest.approx(float(loss), rel=1e-6)
 
 
+def test_tasks_of_equal_shapes_are_scored_each_by_its_own():
+    """Whatever the process has lived before: programs are shared by those that are the same."""
+    task = tasks.Garbage(CAESAR.task, span=20)
+    length = task.spec.length
+    plain, garbage = tasks.Caesar(symbols=length), Entry(task, "accuracy_after", True)
+    assert "accuracy" in cell("ppm", Entry(plain, "accuracy", True))["metrics"]
+    lived = cell("ppm", garbage)["metrics"]
+    root = jax.random.fold_in(jax.random.key(0), 1 << 20)
+    for number, key in enumerate(jax.random.split(root, 2)):
+        _, alone = live_on_host(by_name.learner_of("ppm", task), task, key)
+        for name in ("accuracy_after", "loss"):
+            assert lived[name][number] == pytest.approx(float(alone[name]), rel=1e-5)
+
+
 def test_what_they_cannot_live_they_say():
     result = cell("ppm", Entry(tasks.Henon(symbols=30)))
     assert result["status"] == "unable" and "are vectors" in result["reason"]

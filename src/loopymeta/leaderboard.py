@@ -51,6 +51,8 @@ from loopymeta.tasks.base import Episode, Outcome, Task
 CELL_FORMAT = "loopymeta-cell"
 CELL_VERSION = 2
 """To be raised when a change of the code changes figures: cells of other versions do not count."""
+HOST_CELL_VERSION = 3
+"""The same, of learners that live on the host."""
 
 CHANCE = "chance"
 RIVAL = "lstm"
@@ -99,6 +101,11 @@ class Entrant:
     def control(self) -> str:
         """``none`` for a rule under test, else which control it is; empty for others."""
         return self.network.control if self.network else ""
+
+    @property
+    def compiled(self) -> bool:
+        """Whether it lives in compiled programs, as all do but learners that live on the host."""
+        return self.kind != "learner" or by_name.check(self.learner).compiled
 
     def content(self) -> dict[str, Any]:
         """All that its figures depend on, as JSON holds it."""
@@ -285,7 +292,7 @@ def _digest(value: Any) -> str:
 def cell_of(entrant: Entrant, name: str, entry: Entry, seeds: int, seed: int) -> Cell:
     """The cell of an entrant on an entry. The entry's metric is no part of it: all are kept."""
     content = {
-        "version": CELL_VERSION,
+        "version": CELL_VERSION if entrant.compiled else HOST_CELL_VERSION,
         "loopymeta": __version__,
         "entrant": runs.to_dict(entrant.content()),
         "settings": entrant.settings(entry.task),
@@ -390,12 +397,15 @@ class _Clock:
     compiling = 0.0
     living = 0.0
 
-    def compiled(self, function: Callable[..., Any], *content: Any) -> Callable[..., Any]:
+    def compiled(
+        self, function: Callable[..., Any], kind: str, of: Any, *more: Any
+    ) -> Callable[..., Any]:
         """``function``, compiled for the first arguments that it is called with.
 
-        ``content``: all that its program depends on beside the shapes of its arguments, as JSON
-        holds it.
+        ``kind``, ``of`` and ``more``: all that its program depends on beside the shapes of its
+        arguments, as JSON holds it. Functions that say the same share a program.
         """
+        content = (kind, of, *more)
         program: Any = None
 
         def call(*arguments: Any) -> Any:
@@ -473,7 +483,7 @@ def _liver(
     with _refusals():
         learner, theta = learner_of(entrant, task, content["seed"])
     if isinstance(learner, HostLearner):
-        return _host_liver(learner, theta, task, clock, sample)
+        return _host_liver(learner, theta, task, of_task, clock)
     lifetime = Lifetime(learner, task)
     spec, acts = task.spec, repr(interventions_of(task))
     sizes = [spec.num_inputs, spec.num_outputs, spec.loss, spec.symbols_lived]
@@ -495,10 +505,11 @@ def _liver(
 
 
 def _host_liver(
-    learner: HostLearner, theta: Any, task: Task, clock: _Clock, sample: Callable[[Array], Episode]
+    learner: HostLearner, theta: Any, task: Task, of_task: Any, clock: _Clock
 ) -> Callable[[Array], dict[str, Array]]:
     """As `_liver`, for a learner that no program can be compiled of."""
-    score = clock.compiled(task.score)
+    sample = clock.compiled(task.sample, "sample", of_task)
+    score = clock.compiled(task.score, "score", of_task)
 
     def whole(key: Array) -> dict[str, Array]:
         episode = sample(jax.random.split(jax.random.fold_in(key, 0))[0])
