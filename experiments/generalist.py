@@ -9,14 +9,14 @@ sizes, on fresh seeds and in networks of other sizes:
     python experiments/generalist.py [--generations 24] [--out runs]
     python experiments/leaderboard.py
 
-The rule file is written to ``--file`` (default ``experiments/generalist.json``).
+The rule file is written to ``--file`` (default ``experiments/generalist.json``), what LSTMs make of
+the mixture into docs/baselines.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import shutil
 from pathlib import Path
 
@@ -24,6 +24,7 @@ import numpy as np
 
 import loopymeta as lm
 from loopymeta import tasks
+from loopymeta.checkpoint import write_atomic
 from loopymeta.learners import OnlineRNN
 from loopymeta.lifetime import Mixture
 from loopymeta.rules import RFLO, RunningScale, Settling
@@ -31,7 +32,8 @@ from loopymeta.suite import Entry, entry_of
 from loopymeta.tasks import Task
 from loopymeta.training import live_on
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+DOCS = HERE.parent / "docs"
 
 TAUGHT = tasks.Names(symbols=8000)
 
@@ -146,13 +148,12 @@ def training_config(config: Config) -> lm.TrainConfig:
     )
 
 
-def tuned_lstm(config: Config) -> dict[str, float]:
-    """The window, learning rate and horizon with which an online LSTM does best on the mixture."""
-    found = [tuned_on(config, *window) for window in config.windows]
-    return min(found, key=lambda each: each["loss"])
+def lstms(config: Config) -> list[dict[str, float]]:
+    """What an online LSTM costs on the mixture, for every window, learning rate and horizon."""
+    return [found for window in config.windows for found in lstms_of(config, *window)]
 
 
-def tuned_on(config: Config, window: int, interval: int) -> dict[str, float]:
+def lstms_of(config: Config, window: int, interval: int) -> list[dict[str, float]]:
     """The same for one window and interval."""
     choices = {"window": window, "interval": interval}
     entries = [entry_of(each) for each in (TAUGHT, *MIXTURE)]
@@ -167,22 +168,38 @@ def tuned_on(config: Config, window: int, interval: int) -> dict[str, float]:
     thetas = dict(zip(("learning_rate", "horizon"), np.array(grid, np.float32).T, strict=True))
     keys = lm.meta.jax.random.split(lm.key(config.seed + 1), 2)
     losses, _ = live_on(lives, thetas, keys, devices=1)
-    means = losses.mean(1)
-    for (rate, horizon), mean in zip(grid, means, strict=True):
-        setting = f"window {window}, interval {interval}, rate {rate:g}, horizon {horizon:g}"
-        print(f"lstm: {setting}: {mean:.3f}", flush=True)
-    means = np.where(np.isfinite(means), means, np.inf)
-    rate, horizon = grid[int(np.argmin(means))]
-    return choices | {"learning_rate": rate, "horizon": horizon, "loss": means.min()}
+    found = []
+    for (rate, horizon), mean in zip(grid, losses.mean(1).tolist(), strict=True):
+        print(f"lstm: {choices}, rate {rate:g}, horizon {horizon:g}: {mean:.3f}", flush=True)
+        found.append(choices | {"learning_rate": rate, "horizon": horizon, "loss": mean})
+    return found
+
+
+def write_page(found: list[dict[str, float]], path: Path = DOCS / "baselines.md") -> None:
+    """Fills the table of LSTMs in the page on baselines."""
+    horizons = list(dict.fromkeys(each["horizon"] for each in found))
+    heads = "".join(f" horizon {horizon:g} |" for horizon in horizons)
+    lines = [f"| window | interval | rate |{heads}", "|---" * (3 + len(horizons)) + "|"]
+    least = min(each["loss"] for each in found if np.isfinite(each["loss"]))
+    rows: dict[tuple[float, ...], list[str]] = {}
+    for each in found:
+        row = rows.setdefault((each["window"], each["interval"], each["learning_rate"]), [])
+        mark = "**" if each["loss"] == least else ""
+        row.append(f" {mark}{each['loss']:.3f}{mark} |")
+    lines += [f"| {w} | {k} | {rate:g} |{''.join(row)}" for (w, k, rate), row in rows.items()]
+    begin, end = "<!-- lstm -->", "<!-- /lstm -->"
+    before, rest = path.read_text(encoding="utf-8").split(begin)
+    filled = before + "\n".join([begin, *lines, end]) + rest.split(end)[1]
+    write_atomic(path, filled.encode())
 
 
 def main(config: Config) -> None:
-    """Meta-learns the rule, writes its file, and tunes the opponent."""
+    """Meta-learns the rule, writes its file, and tries settings of the opponent."""
     training = training_config(config)
     run = lm.train(training, config.out, name="generalist")
     shutil.copyfile(run.path / "rule.json", config.file)
     print(f"the rule: {config.file}")
-    print(json.dumps({"lstm": tuned_lstm(config)}, default=float))
+    write_page(lstms(config))
 
 
 if __name__ == "__main__":

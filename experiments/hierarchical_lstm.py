@@ -55,9 +55,9 @@ class Config:
     """Cells of a level."""
     levels: int = 2
     """Levels of the hierarchy."""
-    rates: tuple[float, ...] = (0.003, 0.006, 0.012, 0.024)
+    rates: tuple[float, ...] = (0.006, 0.012, 0.024, 0.048)
     """Rates of the LSTM, and of the lowest level, that are tried."""
-    upper_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03)
+    upper_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
     """Rates of the upper levels that are tried, at the best rate of the LSTM."""
     horizon: float = 0.1
     """Part of a life after which rates are halved."""

@@ -17,7 +17,7 @@ from loopymeta.learners.online_gradient import METHODS
 from loopymeta.learners.parallel import STREAMS
 from loopymeta.lifetime import Learner, Lifetime, symbol_loss
 from loopymeta.network import Teaching
-from loopymeta.tasks import Henon, Memorize
+from loopymeta.tasks import Henon, Memorize, Names
 from loopymeta.testing import check_learner
 
 I, O, N, T = 3, 2, 5, 12
@@ -288,6 +288,15 @@ def test_rflo_by_name_has_a_leak_and_as_a_gru_its_gate():
     assert by_name.learner_of("online_rflo", task).leak == 0.5
     assert by_name.learner_of("online_rflo(leak=0.2)", task).leak == 0.2
     assert by_name.learner_of("online_rflo(cell='gru')", task).leak == 1.0
+
+
+def test_rates_by_name_are_those_tuned_on_names_for_text_alone():
+    for task, rate in ((Henon(), 0.001), (Names(), 0.003)):
+        learner = by_name.learner_of("online_rflo", task)
+        assert learner.learning_rate == rate and learner.method == "rflo"
+    assert by_name.learner_of("uoro", Names()).learning_rate == 0.0003
+    assert by_name.learner_of("uoro(learning_rate=0.01)", Names()).learning_rate == 0.01
+    assert by_name.learner_of("snap1", Names()).learning_rate == 0.001
 
 
 def test_uoro_asks_for_a_key():

@@ -20,6 +20,7 @@ from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.learners.reservoir import reservoir
 from loopymeta.lifetime import Learner
 from loopymeta.tasks.base import Task
+from loopymeta.tasks.language import Names, Text
 
 AnyLearner = Learner | HostLearner
 
@@ -66,10 +67,22 @@ def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
     return Kind(make, options, size)
 
 
-def _rflo(task: Task, **given: Any) -> OnlineGradient:
-    """RFLO of tanh units keeps what the leak keeps, so that without one it is itself no more."""
-    leak = {} if given.get("cell") == "gru" else {"leak": 0.5}
-    return OnlineGradient.for_spec(task.spec, **({"method": "rflo"} | leak | given))
+_TEXT_RATES = {"rflo": 0.003, "uoro": 0.0003}
+"""Learning rates that suit names better than the usual one (docs/names.md)."""
+
+
+def _online(method: str, **fixed: Any) -> Kind:
+    """Learners that learn forwards in time, with a rate tuned on names for streams of text."""
+
+    def make(task: Task, **given: Any) -> OnlineGradient:
+        own = {"method": method} | fixed
+        if isinstance(task, (Names, Text)) and method in _TEXT_RATES:
+            own["learning_rate"] = _TEXT_RATES[method]
+        if given.get("cell") == "gru":  # whose update gate is its leak
+            own.pop("leak", None)
+        return OnlineGradient.for_spec(task.spec, **(own | given))
+
+    return Kind(make, OnlineGradient, _width)
 
 
 LEARNERS: dict[str, Kind] = {
@@ -78,12 +91,13 @@ LEARNERS: dict[str, Kind] = {
     "elman": _network(OnlineRNN, cell="elman"),
     "hierarchical": _network(HierarchicalLSTM, lambda hidden: {"widths": (hidden, hidden)}),
     "in_context": _network(InContextRNN),
-    "rtrl": _network(OnlineGradient, method="rtrl", width=64),
-    "snap1": _network(OnlineGradient, method="snap1"),
-    "online_rflo": Kind(_rflo, OnlineGradient, _width),
-    "online_eprop": _network(OnlineGradient, method="eprop"),
-    "uoro": _network(OnlineGradient, method="uoro"),
-    "dfa": _network(OnlineGradient, method="dfa"),
+    "rtrl": _online("rtrl", width=64),
+    "snap1": _online("snap1"),
+    # RFLO of tanh units keeps what the leak keeps: without one it is itself no more.
+    "online_rflo": _online("rflo", leak=0.5),
+    "online_eprop": _online("eprop"),
+    "uoro": _online("uoro"),
+    "dfa": _online("dfa"),
     "reservoir": Kind(_reservoir, reservoir, lambda hidden: {"num_hidden": hidden}),
     "counts": Kind(OnlineNGram.for_task, OnlineNGram),
     "ppm": Kind(PPM.for_task, PPM, compiled=False),
