@@ -773,6 +773,8 @@ def test_a_name_that_exists_is_refused(run, capsys):
 
 def test_out_that_is_a_file_or_cannot_be_written(capsys):
     Path("file").write_text("")
+    words = ["evaluate", "lstm", "--suite", "quick", "--out", "file"]
+    assert "output folder file/cells cannot be made or written" in refused(words, capsys)
     words = ["train", "memorize", *tiny(**BARE), "--out", "file", "--name", "x"]
     assert "cannot make the run folder" in refused(words, capsys)
 

@@ -38,7 +38,7 @@ import numpy as np
 from loopymeta import _machine, _validate, data, parameters, registry, runs
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
-from loopymeta.checkpoint import write_atomic
+from loopymeta.checkpoint import make_folder, write_atomic
 from loopymeta.config import Control, NetworkConfig
 from loopymeta.interventions import interventions_of
 from loopymeta.learners import HostLearner, HostLife, by_name
@@ -784,7 +784,7 @@ def compare(
     _validate.at_least("jobs", jobs, 0)
     watcher = watcher or Watcher()
     folder = Path(out) / "cells"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     entries = _at_hand(entries, watcher)
     cells = [
         cell_of(entrant, name, entry, seeds, seed)
