@@ -502,6 +502,8 @@ def _evaluate(words: list[str]) -> int:
 
 def _evaluate_suite(words: list[str]) -> int:
     """Learners side by side on a suite of tasks."""
+    from loopymeta import suite
+
     parser = _Parser(
         prog="loopymeta evaluate --suite",
         usage="loopymeta evaluate [ENTRANT ...] --suite quick|full [options]",
@@ -517,10 +519,17 @@ def _evaluate_suite(words: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
     parser.add_argument("--out", default="runs/leaderboard", help="folder (runs/leaderboard)")
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
-    parser.add_argument("--hidden", type=int, help="hidden nodes of the rules' networks")
+    help_text = (
+        f"hidden nodes of the rules' networks (default: quick {suite.QUICK_HIDDEN}, full their "
+        f"own); learners have {suite.QUICK_HIDDEN} in quick and their own number in full, where "
+        "their name does not say another, as in 'lstm(width=64)'"
+    )
+    parser.add_argument("--hidden", type=int, help=help_text)
     given = parser.parse_intermixed_args(words)
-    from loopymeta import leaderboard, suite
+    from loopymeta import leaderboard
 
+    if given.suite is None:
+        raise ValueError("--suite needs quick or full behind it, e.g. --suite quick")
     entries = suite.suite(given.suite)
     if given.tasks is not None:
         for name in (names := given.tasks.split(",")):
