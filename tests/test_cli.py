@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 import pytest
 from conftest import some_fast
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
@@ -388,6 +389,51 @@ def test_the_reporter_of_terminals_shows_rows_that_are_not_finite(capsys, tmp_pa
     assert "3 not finite" in shown.err
 
 
+LEARNER = {
+    "format": training.RULE_FORMAT,
+    "version": training.RULE_VERSION,
+    "task": "memorize",
+    "chosen": {},
+    "learner": "counts",
+    "theta": {"discount": 0.5, "rows": [[1.0, 2.0]]},
+}
+
+
+def test_a_run_of_a_learner_says_the_learner_and_its_theta(capsys, tmp_path):
+    found = Run(tmp_path)
+    found.write_json("rule.json", LEARNER)
+    figure = {"mean": 0.5, "spread": 0.1, "seeds": 2}
+    about = {"chance": 0.1, "floor": None, "lifetimes": 2}
+    result = {"learned": {"loss": figure}, "about": about}
+    for reporter in (progress.TerminalReporter(), progress.LineReporter()):
+        reporter.task = "memorize"
+        reporter.done(found, result)
+        shown = capsys.readouterr().out
+        for said in ("counts", "discount = 0.5", "rows: 1 x 2 numbers", "evaluate"):
+            assert said in shown
+        assert "train memorize" not in shown  # which would train a rule
+
+
+def test_evaluate_a_run_of_a_learner(capsys, tmp_path):
+    path = tmp_path / "rule.json"
+    path.write_text(json.dumps(LEARNER | {"theta": {"discount": 0.5}}))
+    words = ["evaluate", str(path), "--set", "length=3", "--set", "presentations=3", "--seeds", "2"]
+    words += ["--no-baselines", "--json", "figures.json"]
+    assert cli.main(words) == 0
+    capsys.readouterr()
+    result = json.loads(Path("figures.json").read_text())
+    assert set(result) == {"learned", "untrained"}
+    learned, untrained = (result[name]["loss"]["per_seed"] for name in ("learned", "untrained"))
+    assert learned != untrained
+    task = tasks.Memorize(length=3, presentations=3)
+    theta = {"discount": np.float32(0.5)}
+    same = training.evaluate_learner("counts", theta, task, seeds=2, with_baselines=False)
+    assert same["learned"]["loss"]["per_seed"] == learned
+    with pytest.raises(ValueError, match="seeds"):
+        training.evaluate_learner("counts", theta, task, seeds=0)
+    assert "--longest is for rules" in refused([*words, "--longest", "3"], capsys)
+
+
 # --- stopped -------------------------------------------------------------------------------------
 
 
@@ -639,6 +685,10 @@ def refused(words, capsys) -> str:
         ("evaluate oja --tsak memorize", "--tsak"),
         ("evaluate nowhere/rule.json", "there is no run or rule file nowhere/rule.json"),
         ("evaluate .", "has no rule.json"),
+        ("evaluate lstm --task reversal", "'lstm' is a learner, not a rule"),
+        ("evaluate gru(width=8) --task reversal", "--suite quick --tasks reversal-2,reversal-3 "),
+        ("evaluate ppm", "loopymeta evaluate ppm --suite quick (or"),
+        ("evaluate lstm --suite quick --out /proc/x", "/proc/x/cells cannot be made or written"),
         ("plot nowhere", "there is no run folder nowhere"),
     ],
 )
@@ -773,6 +823,8 @@ def test_a_name_that_exists_is_refused(run, capsys):
 
 def test_out_that_is_a_file_or_cannot_be_written(capsys):
     Path("file").write_text("")
+    words = ["evaluate", "lstm", "--suite", "quick", "--out", "file"]
+    assert "output folder file/cells cannot be made or written" in refused(words, capsys)
     words = ["train", "memorize", *tiny(**BARE), "--out", "file", "--name", "x"]
     assert "cannot make the run folder" in refused(words, capsys)
 

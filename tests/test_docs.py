@@ -1,4 +1,4 @@
-"""The pages for people who write tasks and learners: their code runs, block after block."""
+"""The pages whose code people copy: it runs, block after block."""
 
 from __future__ import annotations
 
@@ -46,6 +46,16 @@ def test_the_whole_page(page, capsys):
     run(page, blocks)
     printed = capsys.readouterr().out
     assert len(blocks) > 5 and printed.count("\n") >= 4
+
+
+def test_the_code_of_plastic_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes files
+    blocks = blocks_of("plastic_memory")
+    run("plastic_memory", blocks)
+    assert len(blocks) == 4
+    assert {"nodes.csv", "edges.csv", "names.dot", "life.json"} == {
+        path.name for path in tmp_path.iterdir()
+    }
 
 
 @pytest.mark.parametrize("page", PAGES)

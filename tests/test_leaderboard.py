@@ -19,14 +19,14 @@ import numpy as np
 import pytest
 
 import loopymeta as lm
-from loopymeta import cli, leaderboard, tasks, training
+from loopymeta import cli, leaderboard, leaderboard_plots, tasks, training
 from loopymeta.config import NetworkConfig
 from loopymeta.leaderboard import CHANCE, Entrant, cell_of, compare, entrants_of, live_cell
 from loopymeta.learners import by_name
 from loopymeta.lifetime import live
 from loopymeta.network import Innate
 from loopymeta.rules import Zero
-from loopymeta.suite import SUITE, SUITE_QUICK, Entry, suite
+from loopymeta.suite import QUICK_HIDDEN, SUITE, SUITE_QUICK, Entry, suite
 from loopymeta.tasks import TASKS
 
 COPY = Entry(tasks.Copy(length=2, trials=20), "accuracy_late", True)
@@ -159,6 +159,24 @@ def test_sizes_are_set():
     assert by_name.learner_of("lstm", COPY.task, lstm.hidden).width == 9
     pool = dataclasses.replace(leaderboard.DEFAULT_NETWORK, num_hidden=0, num_memory=5)
     assert leaderboard.resized(pool, 3).num_memory == 3
+
+
+def test_a_leaderboard_says_how_many_hidden_units_everyone_has():
+    for small, said in ((None, "learners have their own number"), (8, "8 in learners whose name")):
+        entrants = entrants_of(["oja"], hidden=6, learner_hidden=small)
+        done = {"status": "unable", "reason": "for once"}
+        results = {("copy", entrant.name): done for entrant in entrants}
+        board = leaderboard.figures(entrants, {"copy": COPY}, results, seeds=2, seed=0)
+        assert f"Hidden units: 6 in networks of rules; {said}" in leaderboard.markdown(board)
+        written = [text.get_text() for text in leaderboard_plots.heat_map(board).texts]
+        assert any(leaderboard.sizes(board) in text for text in written)
+
+
+def test_the_help_says_how_many_hidden_units_everyone_has(capsys):
+    with pytest.raises(SystemExit):
+        cli.main(["evaluate", "--suite", "--help"])
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"learners have {QUICK_HIDDEN} in quick" in shown
 
 
 # --- a cell --------------------------------------------------------------------------------------
@@ -381,6 +399,7 @@ def test_tables_of_made_up_figures(tmp_path):
     assert "**0.905 ±.007**" in page and "| 0.550 ±.071 |" in page and "| - |" in page
     assert "it is \\| not made for it" in page
     assert "oja beats lstm on 0 of 1 tasks" in page
+    assert "Hidden units: " in page
     from rich.console import Console
 
     for width, shown in ((200, "0.550 ±.071"), (60, "0.550")):
@@ -476,6 +495,7 @@ def test_the_command_prints_lines_and_writes_files(tmp_path, capsys, monkeypatch
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["event"] for line in lines][:2] == ["begin", "started"]
     assert lines[-1]["event"] == "done" and lines[-1]["failed"] == 0
+    assert lines[-1]["sizes"] == "Hidden units: learners have their own number."
     assert {p.name for p in (tmp_path / "board").iterdir()} == {
         "cells",
         *(f"leaderboard.{suffix}" for suffix in ("json", "csv", "md", "png")),
@@ -484,6 +504,7 @@ def test_the_command_prints_lines_and_writes_files(tmp_path, capsys, monkeypatch
     assert cli.main(words) == 0  # every cell is kept: the table alone
     shown = capsys.readouterr().out
     assert "caesar" in shown and "counts" in shown and "language" in shown
+    assert "Hidden units" in shown
 
 
 def test_a_failed_cell_is_told_by_the_exit_status(tmp_path, capsys, monkeypatch):
@@ -500,7 +521,8 @@ def test_a_failed_cell_is_told_by_the_exit_status(tmp_path, capsys, monkeypatch)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("--suite", "unknown suite None"),
+        ("--suite", "--suite needs quick or full"),
+        ("lstm --suite", "--suite needs quick or full"),
         ("--suite fast", "unknown suite 'fast'"),
         ("--suite quick --tasks copi", "Did you mean 'copy'?"),
         ("ojo --suite quick", "unknown rule or learner 'ojo'. Did you mean 'oja'?"),

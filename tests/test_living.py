@@ -110,6 +110,20 @@ def test_host_learners_stop_and_go_on_too(tmp_path):
         live_through(recording, (), lm.key(3))
 
 
+def test_a_whole_file_of_another_kind_of_learner_is_not_called_damaged(tmp_path):
+    host, table = (Lifetime(kind.for_task(CODE), CODE) for kind in (PPM, OnlineNGram))
+    for life, other in ((host, table), (table, host)):
+        file = tmp_path / type(life.learner).__name__
+        live_through(life, life.init_theta(), lm.key(0), file=file)
+        names = [type(each.learner).__name__ for each in (life, other)]
+        what = f"is whole, but a lifetime of another learner, {names[0]}, and not of {names[1]}"
+        with pytest.raises(checkpoint.CheckpointError, match=what):
+            live_through(other, other.init_theta(), lm.key(0), file=file)
+        file.write_bytes(file.read_bytes()[:-7])
+        with pytest.raises(checkpoint.CheckpointError, match=r"not (a )?whole"):
+            live_through(other, other.init_theta(), lm.key(0), file=file)
+
+
 def test_what_is_recorded_is_kept(tmp_path):
     life = Lifetime(
         OnlineNGram.for_task(CODE), CODE, record=lambda state, prediction: prediction.max()

@@ -359,6 +359,15 @@ def some():
     return memory_of(["emma", "emily", "ava", 'a"\\b,\nc'], ALL, order=3, discount=0.5)
 
 
+def test_a_memory_says_how_much_it_holds():
+    memory = PlasticMemory()
+    assert repr(memory) == "<PlasticMemory: 0 patterns of 0 samples, observed 0 times>"
+    for name in ("emma", "emily", "ava", "emma"):
+        memory.observe(name)
+    memory.observe("ava", 0.5)
+    assert repr(memory) == "<PlasticMemory: 5 patterns of 3 samples, observed 4.5 times>"
+
+
 def test_csv_and_dot():
     memory = some()
     nodes_csv, edges_csv = memory.to_csv()
@@ -589,11 +598,17 @@ def test_a_figure_of_the_steps():
     assert sum(bar.get_height() for bar in axes.patches if bar.get_x() < 0.5) == pytest.approx(1)
     with pytest.raises(ValueError, match="no steps"):
         plastic_memory_plots.completion_figure(memory.steps("x"))
+    for other in (memory, "a"):
+        with pytest.raises(TypeError, match=r"takes the steps of a completion, memory\.steps"):
+            plastic_memory_plots.completion_figure(other)
 
 
 def test_what_a_figure_cannot_hold_is_refused(names):
-    for memory, count in ((PlasticMemory(), "0"), (memory_of(names[:200]), "3")):
-        with pytest.raises(ValueError, match=f"there are {count}"):
+    for memory, what in (
+        (PlasticMemory(), "the memory is empty"),
+        (memory_of(names[:200]), "there are 3"),
+    ):
+        with pytest.raises(ValueError, match=what):
             plastic_memory_plots.graph_figure(memory)
 
 

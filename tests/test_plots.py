@@ -685,6 +685,19 @@ def test_training_figures_of_a_whole_run(tmp_path):
     assert all(path.parent == run.figures and path.stat().st_size > 5000 for path in paths)
 
 
+def test_training_figures_of_a_learner_are_those_that_there_can_be(tmp_path):
+    run = a_run(tmp_path)
+    for g in range(2):
+        run.append_metrics({"generation": g, "loss": 2.0 - 0.1 * g, "best": 2.0 - 0.1 * g})
+    about = {"format": RULE_FORMAT, "version": RULE_VERSION}
+    run.write_json("rule.json", about | {"learner": "counts", "theta": {"discount": 0.5}})
+    run.write_json("result.json", {"learned": {"loss": entry(1.0)}})
+    said = []
+    paths = plots.training_figures(run.path, say=said.append)
+    assert not said
+    assert [path.name for path in paths] == ["learning_curve.png", "ladder.png"]
+
+
 def test_of_a_long_life_the_beginning_is_recorded(tmp_path, monkeypatch):
     run = a_run(tmp_path)  # of 9 symbols
     network = NetworkConfig(rule=rules.Oja(), num_hidden=8)

@@ -177,6 +177,20 @@ def check_folder(path: str | os.PathLike[str]) -> None:
         raise FileNotFoundError(errno.ENOENT, "there is no folder", str(folder))
 
 
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, where it is not there.
+
+    Raises:
+      OSError: names the folder that was asked for, and the cause.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        cause = error.strerror or str(error)
+        message = f"the output folder {path} cannot be made or written: {cause}"
+        raise OSError(error.errno or errno.EIO, message) from error
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Replaces a file by new content, on the disk, or leaves it as it was.
 

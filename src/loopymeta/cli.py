@@ -10,6 +10,7 @@ import io
 import itertools
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -444,7 +445,8 @@ def _evaluate(words: list[str]) -> int:
         description="Report a rule on a task on fresh seeds, controls and baselines beside; "
         "with --suite quick|full, learners on all tasks (loopymeta evaluate --suite --help).",
     )
-    parser.add_argument("rule", help="a run folder, a rule file, or a rule, e.g. 'oja(eta=0.1)'")
+    help_text = "a run folder (of a learner, too), a rule file, or a rule, e.g. 'oja(eta=0.1)'"
+    parser.add_argument("rule", help=help_text)
     help_text = "task, e.g. delay or 'garbage(delay)' (default: the one the rule was learned on)"
     parser.add_argument("--task", help=help_text)
     parser.add_argument(
@@ -471,14 +473,17 @@ def _evaluate(words: list[str]) -> int:
 
     if given.json and not Path(given.json).absolute().parent.is_dir():
         raise ValueError(f"there is no folder {Path(given.json).parent} for {given.json}")
-    network, theta, task = _rule_to_evaluate(given.rule, given.task)
+    who, theta, task = _rule_to_evaluate(given.rule, given.task)
     task = _task_with(task, given.set)
     if given.longest is not None:
-        return _longest(network, theta, task, given.longest, given.seed)
+        return _longest(who, theta, task, given.longest, given.seed)
     reporter = TerminalReporter() if _on_terminal() else LineReporter()
     reporter.task = training.task_name(task)
-    result = training.evaluate_rule(
-        network,
+    evaluate: Any = training.evaluate_rule
+    if isinstance(who, str):
+        evaluate = training.evaluate_learner
+    result = evaluate(
+        who,
         theta,
         task,
         seeds=given.seeds,
@@ -497,6 +502,8 @@ def _evaluate(words: list[str]) -> int:
 
 def _evaluate_suite(words: list[str]) -> int:
     """Learners side by side on a suite of tasks."""
+    from loopymeta import suite
+
     parser = _Parser(
         prog="loopymeta evaluate --suite",
         usage="loopymeta evaluate [ENTRANT ...] --suite quick|full [options]",
@@ -512,10 +519,17 @@ def _evaluate_suite(words: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
     parser.add_argument("--out", default="runs/leaderboard", help="folder (runs/leaderboard)")
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
-    parser.add_argument("--hidden", type=int, help="hidden nodes of the rules' networks")
+    help_text = (
+        f"hidden nodes of the rules' networks (default: quick {suite.QUICK_HIDDEN}, full their "
+        f"own); learners have {suite.QUICK_HIDDEN} in quick and their own number in full, where "
+        "their name does not say another, as in 'lstm(width=64)'"
+    )
+    parser.add_argument("--hidden", type=int, help=help_text)
     given = parser.parse_intermixed_args(words)
-    from loopymeta import leaderboard, suite
+    from loopymeta import leaderboard
 
+    if given.suite is None:
+        raise ValueError("--suite needs quick or full behind it, e.g. --suite quick")
     entries = suite.suite(given.suite)
     if given.tasks is not None:
         for name in (names := given.tasks.split(",")):
@@ -560,11 +574,15 @@ def _learner_names() -> list[str]:
     return list(by_name.LEARNERS)
 
 
-def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, seed: int) -> int:
+def _longest(
+    network: NetworkConfig | str, theta: Any, task: Any, presentations: int, seed: int
+) -> int:
     """The growing curriculum of memorize."""
     from loopymeta.curriculum import longest_sequence
     from loopymeta.tasks import Memorize
 
+    if isinstance(network, str):
+        raise ValueError(f"--longest is for rules, and {network} is a learner")
     if not isinstance(task, Memorize):
         raise ValueError("--longest is for the task memorize")
 
@@ -578,15 +596,18 @@ def _longest(network: NetworkConfig, theta: Any, task: Any, presentations: int, 
     return 0
 
 
-def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, Any]:
-    """(networks, theta or None, task) of what was named."""
+def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig | str, Any, Any]:
+    """(networks or the text of a learner, theta or None, task) of what was named."""
     from loopymeta import leaderboard, training
+    from loopymeta.learners import by_name
 
     if os.path.exists(rule):
-        network, theta = training.read_rule(rule)
-        return network, theta, _task_of(Path(rule), name)
+        read: Any = training.read_learner if training.is_learner(rule) else training.read_rule
+        return *read(rule), _task_of(Path(rule), name)
     if "(" not in rule and ("/" in rule or rule.endswith(".json")):
         raise ValueError(f"there is no run or rule file {rule}")
+    if by_name.known(rule):
+        raise _learner_by_name(rule, name)
     named = rule_from_text(rule)
     if name is None:
         raise ValueError("--task must say on which task to report a rule by name")
@@ -594,6 +615,20 @@ def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig, Any, 
     default = recipes.recipe(training.task_name(task))
     network = dataclasses.replace(default.network, output_rule=None)
     return leaderboard.suited(network, named), None, task
+
+
+def _learner_by_name(learner: str, name: str | None) -> ValueError:
+    """The error where a learner is named in place of a rule; says which tasks to take."""
+    from loopymeta import suite
+
+    kind = TASKS.get((name or "").partition("(")[0].strip())
+    like = [each for each, entry in suite.SUITE_QUICK.items() if type(entry.task) is kind]
+    tasks = f" --tasks {','.join(like)}" if like else ""
+    return ValueError(
+        f"{learner!r} is a learner, not a rule; learners live the tasks of a suite: "
+        f"loopymeta evaluate {shlex.quote(learner)} --suite quick{tasks} (or --suite full, whose "
+        "tasks are larger)"
+    )
 
 
 def _named_task(text: str) -> Any:

@@ -38,7 +38,7 @@ import numpy as np
 from loopymeta import _machine, _validate, data, parameters, registry, runs
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
-from loopymeta.checkpoint import write_atomic
+from loopymeta.checkpoint import make_folder, write_atomic
 from loopymeta.config import Control, NetworkConfig
 from loopymeta.interventions import interventions_of
 from loopymeta.learners import HostLearner, HostLife, by_name
@@ -795,7 +795,7 @@ def compare(
     _validate.at_least("jobs", jobs, 0)
     watcher = watcher or Watcher()
     folder = Path(out) / "cells"
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     entries = _at_hand(entries, watcher)
     cells = [
         cell_of(entrant, name, entry, seeds, seed)
@@ -903,7 +903,13 @@ def figures(
                 "cell_seconds": sum(c.get("seconds", 0) + c.get("compile", 0) for c in cells),
             },
             "entrants": [
-                {"name": e.name, "kind": e.kind, "rule": e.rule, "control": e.control}
+                {
+                    "name": e.name,
+                    "kind": e.kind,
+                    "rule": e.rule,
+                    "control": e.control,
+                    "hidden": _hidden(e),
+                }
                 for e in entrants
             ],
             "tasks": [
@@ -1037,6 +1043,30 @@ def verdicts(board: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _hidden(entrant: Entrant) -> int | None:
+    """Hidden units that were asked for: of a rule's network, or of a learner that has such."""
+    if entrant.network is None:
+        return entrant.hidden
+    return entrant.network.num_hidden or entrant.network.num_memory
+
+
+def sizes(board: Mapping[str, Any]) -> str:
+    """How many hidden units everyone has, in a line.
+
+    >>> sizes({"entrants": [{"kind": "rule", "hidden": 32}, {"kind": "learner", "hidden": None}]})
+    'Hidden units: 32 in networks of rules; learners have their own number.'
+    """
+    found: dict[str, list[int]] = {"rule": [], "learner": []}
+    for entrant in board["entrants"]:
+        # Figures that were written down before this was told do not say.
+        if entrant["kind"] in found and entrant.get("hidden") is not None:
+            found[entrant["kind"]].append(entrant["hidden"])
+    rules, learners = (" or ".join(map(str, sorted(set(each)))) for each in found.values())
+    parts = [f"{rules} in networks of rules"] if rules else []
+    own = f"{learners} in learners whose name says no other" if learners else ""
+    return f"Hidden units: {'; '.join([*parts, own or 'learners have their own number'])}."
+
+
 # --- tables --------------------------------------------------------------------------------------
 
 
@@ -1144,7 +1174,7 @@ def markdown(board: Mapping[str, Any]) -> str:
     lines = [
         f"Mean ± standard deviation over {about['seeds']} fresh seeds; ↑ higher is better, ↓ lower "
         "is better; the best in bold; `best possible` is the floor or what is perfect, ? where it "
-        "is not known.",
+        f"is not known. {sizes(board)}",
         "",
         f"| task | metric | {' | '.join(escape(name) for name in names)} | best possible |",
         f"|---|---|{'---|' * (len(names) + 1)}",
@@ -1214,7 +1244,8 @@ def report(board: Mapping[str, Any], out: str | os.PathLike[str], *, on_terminal
     failed = sum(cell["status"] == "failed" for cell in board["cells"])
     if not on_terminal:
         done = {"failed": failed, "files": [str(file) for file in files]}
-        LineWatcher()._line("done", verdicts=verdicts(board), reasons=reasons(board), **done)
+        said = {"sizes": sizes(board), "verdicts": verdicts(board), "reasons": reasons(board)}
+        LineWatcher()._line("done", **said, **done)
         return int(failed > 0)
     from rich.console import Console
 
@@ -1222,7 +1253,8 @@ def report(board: Mapping[str, Any], out: str | os.PathLike[str], *, on_terminal
     console.print(table(board, console.width))
     console.print(
         f"mean ± standard deviation over {board['about']['seeds']} fresh seeds; ↑ higher is "
-        "better, ↓ lower is better; best possible: the floor, or what is perfect; ?: not known"
+        "better, ↓ lower is better; best possible: the floor, or what is perfect; ?: not known\n"
+        f"{sizes(board)}"
     )
     for lines in (verdicts(board), reasons(board), [f"files: {', '.join(map(str, files))}"]):
         for line in lines:

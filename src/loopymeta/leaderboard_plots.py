@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loopymeta.leaderboard import CHANCE, _label, _limit, _number, _rows
+from loopymeta.leaderboard import CHANCE, _label, _limit, _number, _rows, sizes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -155,7 +155,8 @@ def _draw_frame(figure: Figure, board: Mapping[str, Any], width: float, height: 
         "↑ higher is better, ↓ lower is better; framed: the best learner of a task.\n"
         "best possible: floor of the loss, or what is perfect; ?: not known, the scale then ends "
         "at the best learner.\n"
-        "–: the learner is not made for the task; hatched: no figure, and why."
+        "–: the learner is not made for the task; hatched: no figure, and why.\n"
+        f"{sizes(board)}"
     )
     figure.text(
         2.9 / width, 0.9 / height, text, fontsize=_SMALL, va="top", color="#444444", linespacing=1.4

@@ -19,7 +19,7 @@ import numpy as np
 from loopymeta import _validate, checkpoint
 from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
-from loopymeta.learners.host import HostLearner, HostLife
+from loopymeta.learners.host import HostLearner, HostLife, whose_life
 from loopymeta.learners.optimizers import check_named
 from loopymeta.learners.recording import Recorded
 from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State
@@ -86,6 +86,8 @@ def live_through(
     if file is not None:
         checkpoint.check_folder(file)
     who: Any = lifetime.learner
+    if file is not None and Path(file).exists():
+        _check_kind(file, who)
     if isinstance(who, HostLearner):
         if lifetime.record is not None:
             raise ValueError("a host learner is not recorded: look at it between two parts")
@@ -135,7 +137,8 @@ def live_through(
             at = stop
             if path is not None:
                 begun = jax.tree.map(lambda x, b=stop: x[:b], lived)
-                checkpoint.save(path, (state, begun), {"lifetime": identity, "at": at})
+                said = {"lifetime": identity, "at": at, "learner": type(who).__name__}
+                checkpoint.save(path, (state, begun), said)
             watch(at, length)
 
     outcome, seen = jax.tree.map(jax.numpy.asarray, lived)
@@ -143,6 +146,24 @@ def live_through(
     if lifetime.record is not None:
         metrics = metrics | {"record": seen}
     return Lived(life.learner, state, loss, metrics)
+
+
+def _check_kind(file: str | os.PathLike[str], learner: Learner | HostLearner) -> None:
+    """Refuses a whole file of a host learner for a compiled one, and the other way round.
+
+    What is wrong with any other file, who reads it says.
+    """
+    try:
+        if isinstance(learner, HostLearner):
+            whose = checkpoint.read(file).metadata.get("learner", "one that is compiled")
+        else:
+            whose = whose_life(file)
+    except checkpoint.CheckpointError:
+        return
+    raise checkpoint.CheckpointError(
+        f"{file} is whole, but a lifetime of another learner, {whose}, and not of "
+        f"{type(learner).__name__}. Go on with what began it, or use another file"
+    )
 
 
 def _live_on_host(

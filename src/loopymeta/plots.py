@@ -1767,7 +1767,8 @@ def training_figures(
 
     metrics.csv becomes learning_curve.png, rule.json rule.png, one lifetime of the rule found
     lifetime.png and one of its graphs graph.png, and result.json ladder.png and, for tasks that
-    have them, recall_by_presentation.png and recall_curve.png.
+    have them, recall_by_presentation.png and recall_curve.png. Where a learner was meta-learned
+    there is neither rule nor graph to be drawn.
 
     Args:
       run_path: a run folder.
@@ -1824,8 +1825,10 @@ def _task_name(config: Mapping[str, Any], about: Mapping[str, Any]) -> str:
 
 def _run_rule(run: Any) -> dict[str, Figure]:
     from loopymeta.network import EDGE_CLASSES
-    from loopymeta.training import read_rule
+    from loopymeta.training import is_learner, read_rule
 
+    if is_learner(run.path):
+        return {}
     network, theta = read_rule(run.path)
     classes = run.read_json("rule.json").get("edge_classes", EDGE_CLASSES)
     # As in the network: a bundle without a rule of its own follows the rule.
@@ -1862,8 +1865,10 @@ def _run_lifetime(run: Any) -> dict[str, Figure]:
     from loopymeta._jax import jax
     from loopymeta.lifetime import Lifetime
     from loopymeta.parameters import check_theta
-    from loopymeta.training import read_config, read_rule
+    from loopymeta.training import is_learner, read_config, read_rule
 
+    if is_learner(run.path):
+        return {}
     config, (network, theta) = read_config(run.path), read_rule(run.path)
     task = config.train_task
     learner = network.build(task.spec, config.seed)

@@ -9,6 +9,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from loopymeta import runs
 from loopymeta.config import TrainConfig
 from loopymeta.runs import Run
@@ -82,10 +84,30 @@ def format_figure(entry: Mapping[str, Any]) -> str:
     return _number(mean) + (f" ± {_number(spread, mean)}" if math.isfinite(spread) else "")
 
 
+def theta_lines(theta: Any, prefix: str = "") -> list[str]:
+    """The numbers of a theta as JSON holds it, a line each; of arrays the shape.
+
+    >>> theta_lines({"rate": 0.012345678, "cell": {"gain": [[1.0, 2.0]]}})
+    ['rate = 0.0123457', 'cell.gain: 1 x 2 numbers']
+    """
+    if isinstance(theta, Mapping):
+        inner = ((f"{prefix}.{name}" if prefix else name, value) for name, value in theta.items())
+        return [line for name, value in inner for line in theta_lines(value, name)]
+    shape = np.shape(theta)
+    if shape:
+        return [f"{prefix}: {' x '.join(map(str, shape))} numbers"]
+    return [f"{prefix} = {float(theta):.6g}"]
+
+
 class _Tables(Reporter):
     """The table of results, for every kind of display."""
 
     task = ""
+
+    def next(self, run: Run, rule: Mapping[str, Any]) -> list[str]:
+        """Commands worth typing next, after a run that found this."""
+        nexts = [f"loopymeta evaluate {run.path} --seed 1", f"loopymeta plot {run.path}"]
+        return nexts + [NEXT[self.task]] * (self.task in NEXT and "learner" not in rule)
 
     def table(self, result: Mapping[str, Any]) -> None:
         """Prints the figures, a learner a row."""
@@ -176,12 +198,12 @@ class TerminalReporter(_Tables):
         if "ceiling" in about:
             limits += f", recall at most {' '.join(_number(v) for v in about['ceiling'])}"
         print(f"{limits}; {about['lifetimes']} fresh lifetimes, ± standard deviation over them\n")
-        print("\n".join(run.read_json("rule.json")["formula"]))
-        print(f"\nrule, result and figures: {run.path}\nnext:")
-        print(f"  loopymeta evaluate {run.path} --seed 1")
-        print(f"  loopymeta plot {run.path}")
-        if self.task in NEXT:
-            print(f"  {NEXT[self.task]}")
+        rule = run.read_json("rule.json")
+        learner = "learner" in rule
+        found = [rule["learner"], *theta_lines(rule["theta"])] if learner else rule["formula"]
+        print("\n".join(found))
+        print(f"\n{'learner' if learner else 'rule'}, result and figures: {run.path}\nnext:")
+        print("\n".join(f"  {each}" for each in self.next(run, rule)))
 
 
 class LineReporter(_Tables):
@@ -210,10 +232,12 @@ class LineReporter(_Tables):
         self._line("figures", learner=name, metrics=metrics)
 
     def done(self, run: Run, result: Mapping[str, Any]) -> None:
-        formula = run.read_json("rule.json")["formula"]
-        nexts = [f"loopymeta evaluate {run.path} --seed 1", f"loopymeta plot {run.path}"]
-        nexts += [NEXT[self.task]] if self.task in NEXT else []
-        self._line("done", run=str(run.path), formula=formula, next=nexts)
+        rule = run.read_json("rule.json")
+        if "learner" in rule:
+            found = {"learner": rule["learner"], "theta": theta_lines(rule["theta"])}
+        else:
+            found = {"formula": rule["formula"]}
+        self._line("done", run=str(run.path), **found, next=self.next(run, rule))
 
     def table(self, result: Mapping[str, Any]) -> None:
         """The figures are in the lines already."""

@@ -45,7 +45,7 @@ import numpy as np
 
 from loopymeta import _machine, _validate, graph, runs
 from loopymeta._jax import Array, jax
-from loopymeta.checkpoint import write_atomic
+from loopymeta.checkpoint import make_folder, write_atomic
 from loopymeta.config import NetworkConfig
 from loopymeta.lifetime import Lifetime
 from loopymeta.meta import evaluate
@@ -913,7 +913,7 @@ def sweep(
     url, label = storage or f"sqlite:///{(folder / 'study.db').absolute()}", study or stem
     if storage is not None:
         _study(config, url, label)  # a storage that cannot be used leaves no folder behind
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     contents = {
         "format": FORMAT,
         "version": VERSION,

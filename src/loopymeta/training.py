@@ -11,10 +11,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from loopymeta import _machine, _validate, graph, parameters, registry, runs
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
 from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
+from loopymeta.learners import by_name
 from loopymeta.lifetime import Lifetime, Mixture
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
@@ -548,7 +550,7 @@ def read_rule(path: str | os.PathLike[str]) -> tuple[NetworkConfig, Theta]:
     """
     path, data = _read_rule_file(path)
     if "learner" in data:
-        raise runs.RunError(f"{path} is of a learner ({data['learner']}), not of a rule")
+        raise runs.RunError(f"{path} is of the learner {data['learner']}, not of a rule")
     for name in ("network", "theta"):
         if name not in data:
             raise runs.RunError(f"{path} lacks {name!r}: it is damaged")
@@ -621,21 +623,73 @@ def evaluate_rule(
       with_baselines: also report the task's baselines.
       reporter: hears of each learner's figures.
     """
+
+    everyone: list[tuple[str, Control]] = [("learned", "none"), *((c, c) for c in controls)]
+
+    def figures(keys: Array) -> Iterator[tuple[str, dict[str, Any]]]:
+        for name, control in everyone:
+            controlled = dataclasses.replace(network, control=control)
+            plastic = controlled.build(task.spec, seed + 2_000_003)
+            template = plastic.init_theta()
+            checked = template
+            if theta is not None:
+                checked = parameters.check_theta(theta, template, space=plastic.space())
+            yield name, figures_of(Lifetime(plastic, task), checked, keys)
+
+    return _evaluated(figures, task, seeds, seed, with_baselines, reporter)
+
+
+def evaluate_learner(
+    learner: str,
+    theta: Theta,
+    task: Task,
+    *,
+    seeds: int = 8,
+    seed: int = 0,
+    with_baselines: bool = True,
+    reporter: Reporter | None = None,
+) -> dict[str, Any]:
+    """The figures of a learner that was meta-learned, the one that was not beside: as of a rule.
+
+    Args:
+      learner: its text (see `read_learner`).
+      theta: meta-parameters.
+      task: what it lives through.
+      seeds, seed, with_baselines, reporter: see `evaluate_rule`.
+
+    Raises:
+      ValueError, TypeError: the learner cannot live the task, or theta is none of its.
+    """
+    who = by_name.learner_of(learner, task)
+    start = who.init_theta()
+    checked = parameters.check_theta(theta, start, space=who.space())
+    both = jax.tree.map(lambda *x: jnp.stack(x), checked, start)
+    devices = 1 if jax.default_backend() == "cpu" else None  # as in `_alone`
+
+    def figures(keys: Array) -> Iterator[tuple[str, dict[str, Any]]]:
+        _, metrics = live_on(Lifetime(who, task), both, keys, devices)
+        for place, name in enumerate(("learned", "untrained")):
+            yield name, summary({metric: values[place] for metric, values in metrics.items()})
+
+    return _evaluated(figures, task, seeds, seed, with_baselines, reporter)
+
+
+def _evaluated(
+    figures: Callable[[Array], Iterator[tuple[str, dict[str, Any]]]],
+    task: Task,
+    seeds: int,
+    seed: int,
+    with_baselines: bool,
+    reporter: Reporter | None,
+) -> dict[str, Any]:
+    """(name, figures) on the keys of an evaluation, and behind them those of the baselines."""
     _validate.at_least("seeds", seeds, 1)
     reporter = reporter or Reporter()
     keys = jax.random.split(jax.random.fold_in(jax.random.key(seed), 1 << 20), seeds)
+    others = baselines(task) if with_baselines else {}
+    beside = ((name, summary(job(keys))) for name, job in others.items())
     result: dict[str, Any] = {}
-    everyone: list[tuple[str, Control]] = [("learned", "none"), *((c, c) for c in controls)]
-    for name, control in everyone:
-        plastic = dataclasses.replace(network, control=control).build(task.spec, seed + 2_000_003)
-        template = plastic.init_theta()
-        checked = template
-        if theta is not None:
-            checked = parameters.check_theta(theta, template, space=plastic.space())
-        result[name] = figures_of(Lifetime(plastic, task), checked, keys)
-        reporter.figures(name, result[name])
-    if with_baselines:
-        for name, job in baselines(task).items():
-            result[name] = summary(job(keys))
-            reporter.figures(name, result[name])
+    for name, found in itertools.chain(figures(keys), beside):
+        result[name] = found
+        reporter.figures(name, found)
     return result

@@ -263,6 +263,15 @@ class HostLife:
         read_json(path, _LIFE, self.restore)
 
 
+def whose_life(path: str | os.PathLike[str]) -> str:
+    """The class of the learner whose lifetime a file of `HostLife.save` holds.
+
+    Raises:
+      CheckpointError: the file is missing, damaged or foreign.
+    """
+    return read_json(path, _LIFE, lambda stored: str(stored["learner"]).partition("(")[0])
+
+
 def live_on_host(
     learner: HostLearner, task: Task, key: Array, theta: Theta | None = None
 ) -> tuple[Array, Metrics]:

@@ -279,6 +279,14 @@ class PlasticMemory:
         # Context -> symbol -> how often; made when it is first asked for, then kept up.
         self._followers: dict[str, dict[str, float]] | None = None
 
+    def __repr__(self) -> str:
+        samples = self.samples()
+        patterns, observed = len(self._union()[0]), math.fsum(samples.values())
+        return (
+            f"<PlasticMemory: {patterns:,} patterns of {len(samples):,} samples, observed "
+            f"{observed:,.10g} times>"
+        )
+
     # --- observing -------------------------------------------------------------------------------
 
     def marked(self, sample: str) -> str:
@@ -550,7 +558,7 @@ class PlasticMemory:
     # --- out and in ------------------------------------------------------------------------------
 
     def to_csv(self) -> tuple[str, str]:
-        """The nodes (pattern, count, level) and the edges (from, to) as two CSV tables."""
+        """The text of two CSV tables: nodes (pattern, count, level) and edges (from, to)."""
         tables = []
         heads = (Pattern._fields, ("from", "to"))
         for head, rows in zip(heads, (self.patterns(), self.edges()), strict=True):
@@ -561,7 +569,7 @@ class PlasticMemory:
         return tables[0], tables[1]
 
     def to_dot(self) -> str:
-        """The graph for Graphviz: ``dot -Tsvg``."""
+        """The graph as text for Graphviz: ``dot -Tsvg``."""
         names = {node.pattern: f"n{number}" for number, node in enumerate(self.patterns())}
         lines = ["digraph plastic_memory {", "  rankdir=LR; node [shape=box, style=rounded];"]
         for pattern, count, level in self.patterns():

@@ -80,7 +80,9 @@ def graph_figure(memory: PlasticMemory, path: Sequence[str] = (), title: str = "
       ValueError: there are more patterns than can be read, or none.
     """
     patterns, edges = memory.patterns(), memory.edges()
-    if not 0 < len(patterns) <= MOST_DRAWN:
+    if not patterns:
+        raise ValueError("the memory is empty: observe samples before you draw it")
+    if len(patterns) > MOST_DRAWN:
         raise ValueError(
             f"a figure holds 1 to {MOST_DRAWN} patterns, and there are {len(patterns):,}: "
             "write_html draws any number"
@@ -159,8 +161,13 @@ def completion_figure(steps: Sequence[Step], title: str = "") -> Figure:
       title: stands above.
 
     Raises:
-      ValueError: there are no steps.
+      ValueError: there are no steps. TypeError: something else is given, such as the memory.
     """
+    if isinstance(steps, str) or not isinstance(steps, Sequence):
+        raise TypeError(
+            "completion_figure takes the steps of a completion, memory.steps(prefix), got a "
+            f"{type(steps).__name__}"
+        )
     if not steps:
         raise ValueError("there are no steps: no pattern begins with that prefix")
     width = max(2.6 * len(steps), 5.2)
