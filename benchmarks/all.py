@@ -56,6 +56,8 @@ def write(folder: Path, measured: dict[str, dict[str, Any]], quick: bool) -> Pat
     path = folder / f"{name}.md"
     record = path.with_suffix(".json")
     known = json.loads(record.read_text()) if record.exists() else {}
+    whole = {"environment", "tables"}
+    known = {k: v for k, v in known.items() if isinstance(v, dict) and v.keys() >= whole}
     known = dict(sorted((known | measured).items()))
     parts = [f"# {where['device']}", *["Small sizes, few repetitions."] * quick]
     for benchmark, found in known.items():

@@ -119,7 +119,7 @@ class Config:
     """Learning rates tried for the LSTM."""
     horizons: tuple[float, ...] = (0.1, 1.0)
     """Parts of the lifespan after which its rate is halved."""
-    windows: tuple[tuple[int, int], ...] = ((4, 1), (8, 1), (16, 4))
+    windows: tuple[tuple[int, int], ...] = ((4, 1), (8, 1))
     """Symbols that its gradient flows back through, and symbols between two of its updates."""
     seed: int = 0
     """Seed of everything."""

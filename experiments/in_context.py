@@ -102,7 +102,7 @@ def table(result: dict[str, Any]) -> str:
     for name, title in (
         ("learned", "in-context LSTM, meta-trained"),
         ("untrained", "the same, untrained"),
-        ("online", "online LSTM"),
+        ("online", "online LSTM, default settings"),
     ):
         own = result[name]
         recall = "".join(f" | {100 * x:.1f} %" for x in own["recall_by_presentation"]["mean"])

@@ -106,6 +106,7 @@ def test_what_cannot_be_is_refused_by_name(path, value, message):
         (lambda: NetworkConfig(rule="oja"), "rule must be a Rule, such as Oja\\(\\), got 'oja'"),
         (lambda: TrainConfig(None, None, train_hidden=(0,)), "train_hidden must be at least 1"),
         (lambda: TrainConfig(None, None, train_hidden=(8, 9), objective="nll"), "lowers the loss"),
+        (lambda: TrainConfig(None, Entry(tasks.Copy())), "goes to mixture"),
         (lambda: TrainConfig(None, None, learner="ppm"), "by `loopymeta evaluate --suite`"),
         (lambda: OuterConfig(method="evolutoin"), "Did you mean 'evolution'"),
         (lambda: OuterConfig(generations=0), "generations must be at least 1"),
@@ -133,7 +134,7 @@ def test_a_mixture_takes_tasks_by_their_loss_and_entries_by_their_figure():
     expected = [(0.0, np.log(26))] * 2 + [(0.0, 36.0)] * 2
     assert np.allclose(mixture.limits[2:], expected)
     wrong = dataclasses.replace(config, mixture=(Entry(code, "examples"),))
-    with pytest.raises(ValueError, match="metric must be one of"):
+    with pytest.raises(ValueError, match="unknown metric 'examples'"):
         wrong.training()
 
 

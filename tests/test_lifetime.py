@@ -637,9 +637,21 @@ def test_limits_that_cannot_be_are_refused():
     other = dataclasses.replace(life, objective="accuracy")
     with pytest.raises(ValueError, match="'accuracy' needs limits"):
         Mixture((life, other))
-    for limits in (((0.0, 0.0),), ((0.0, float("nan")),)):
-        with pytest.raises(ValueError, match="two different"):
+    for limits in (((0.0, 0.0),), ((0.0, float("nan")),), ((1 / 26, np.float32(1 / 26)),)):
+        with pytest.raises(ValueError, match="loss on Caesar: limits must be two different"):
             Mixture((life,), limits)
+    network = NetworkConfig(num_hidden=6, max_ticks=2).build(life.spec)
+    paced = Lifetime(network, life.task, objective="accuracy", tick_cost=0.1)
+    with pytest.raises(ValueError, match="tick_cost adds to it"):
+        Mixture((paced,), ((1.0, 1 / 26),))
+
+
+def test_who_diverges_has_no_figure_in_a_mixture():
+    """Whatever share of the answers is right by chance."""
+    life = dataclasses.replace(mixed()[0], objective="accuracy")
+    mixture = Mixture((life,), ((1.0, 1 / 26),))
+    theta = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), mixture.init_theta())
+    assert np.isnan(mixture(theta, jax.random.key(0))[0])
     with pytest.raises(ValueError, match="1 lifetimes need as many limits"):
         Mixture((life,), ((0.0, 1.0), (0.0, 1.0)))
 

@@ -19,6 +19,7 @@ from loopymeta.parameters import rate
 from loopymeta.recipes import RECIPES, TUNED, recipe
 from loopymeta.rules import Delta, Rule
 from loopymeta.runs import Run, RunError
+from loopymeta.suite import Entry
 from loopymeta.tasks import Caesar, Delay, Memorize, Names, Reversal, Text
 
 TASK = Memorize(length=3, alphabet=4, presentations=3)
@@ -330,6 +331,7 @@ def test_a_run_that_is_under_way_is_not_resumed(tmp_path):
         ({"objective": "los"}, r"unknown objective 'los'\. Did you mean 'loss'"),
         ({"objective": "accuracy"}, "accuracy is better the higher it is"),
         ({"objective": "recall_by_presentation"}, "unknown objective"),
+        ({"mixture": (Entry(Memorize(), "accuracy"),)}, "accuracy needs higher_is_better=True"),
         ({"outer": dataclasses.replace(OUTER, devices=99)}, "devices must be at most 2, got 99"),
         ({"outer": dataclasses.replace(OUTER, population_size=1)}, "population_size must be at"),
         ({"outer": dataclasses.replace(OUTER, algorithm="SNE")}, "unknown evolution strategy"),

@@ -360,6 +360,8 @@ class TrainConfig(Generic[T]):
                 f"{self.learner} lives on the host, where no outer loop can search its theta: "
                 "compare it by `loopymeta evaluate --suite`"
             )
+        if isinstance(self.train_task, Entry):
+            raise TypeError("train_task must be a task; what is judged by a figure goes to mixture")
         several = bool(self.mixture) or len(self._sizes) > 1
         if several and self.objective != "loss":
             raise ValueError(

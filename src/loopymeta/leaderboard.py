@@ -899,6 +899,7 @@ def figures(
                 "seed": seed,
                 "spread": "standard deviation over seeds",
                 "cell_version": CELL_VERSION,
+                "host_cell_version": HOST_CELL_VERSION,
                 "versions": runs.versions(),
                 "cell_seconds": sum(c.get("seconds", 0) + c.get("compile", 0) for c in cells),
             },

@@ -576,8 +576,9 @@ class Mixture:
 
       loss = mean over lifetimes of (figure - best) / (figure of a constant guess - best)
 
-    so that 1 is what knowing nothing costs and 0 the best possible, whatever the figure and
-    whether it is better high or low. The figure is the objective of the lifetime.
+    so that 1 is what guessing costs and 0 the best possible, whatever the figure and whether it is
+    better high or low. The figure is the objective of the lifetime. Where the loss of a lifetime is
+    not finite its part is not a number, however good its figure.
 
     Attributes:
       lifetimes: what is lived, each on a key of its own; their theta has one structure.
@@ -586,8 +587,8 @@ class Mixture:
         ln(classes), or the chance of the spec.
 
     Raises:
-      ValueError: there is no lifetime, their thetas differ, an objective has no limits, or limits
-        are equal or not finite.
+      ValueError: there is no lifetime, their thetas differ, an objective has no limits, limits are
+        equal or not finite, or ticks cost something where a figure is better high.
     """
 
     lifetimes: tuple[Lifetime, ...]
@@ -600,14 +601,16 @@ class Mixture:
             for life in self.lifetimes:
                 if life.objective != "loss":
                     raise ValueError(f"the objective {life.objective!r} needs limits")
-            object.__setattr__(self, "limits", tuple(_loss_limits(x.spec) for x in self.lifetimes))
+            limits = tuple((x.spec.floor or 0.0, x.spec.guess_loss) for x in self.lifetimes)
+            object.__setattr__(self, "limits", limits)
         if len(self.limits) != len(self.lifetimes):
             raise ValueError(f"{len(self.lifetimes)} lifetimes need as many limits")
-        for best, guess in self.limits:
-            if not (np.isfinite(best) and np.isfinite(guess) and best != guess):
-                raise ValueError(
-                    f"limits must be two different finite figures, got {best}, {guess}"
-                )
+        for life, (best, guess) in zip(self.lifetimes, self.limits, strict=True):
+            what = f"{life.objective} on {type(life.task).__name__}"
+            if not np.isfinite(best + guess) or np.isclose(best, guess):
+                raise ValueError(f"{what}: limits must be two different figures: {best}, {guess}")
+            if life.tick_cost and best > guess:
+                raise ValueError(f"{what} is better the higher it is, and tick_cost adds to it")
         shapes = [jax.tree.map(jnp.shape, life.init_theta()) for life in self.lifetimes]
         for life, shape in zip(self.lifetimes, shapes, strict=True):
             if shape != shapes[0]:
@@ -641,28 +644,26 @@ class Mixture:
         states, episodes = zip(*each, strict=True)
         return states, episodes
 
-    def _mean(self, live: Callable[[Lifetime, Array], Array], key: Array) -> tuple[Array, Metrics]:
+    def _mean(
+        self, live: Callable[[Lifetime, Array], tuple[Array, Metrics]], key: Array
+    ) -> tuple[Array, Metrics]:
         keys = jax.random.split(key, len(self.lifetimes))
         parts = {}
         for number, (life, own) in enumerate(zip(self.lifetimes, keys, strict=True)):
             best, guess = self.limits[number]
-            parts[f"part_{number}"] = (live(life, own) - best) / (guess - best)
+            figure, metrics = live(life, own)
+            figure = jnp.where(jnp.isfinite(metrics["loss"]), figure, jnp.nan)
+            parts[f"part_{number}"] = (figure - best) / (guess - best)
         loss = jnp.stack(list(parts.values())).mean(0)
         return loss, parts | {"loss": loss}
 
     def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
         """Lives all of them: (loss, metrics); ``part_k`` is the share of the k-th in the loss."""
-        return self._mean(lambda life, own: life(theta, own)[0], key)
+        return self._mean(lambda life, own: life(theta, own), key)
 
     def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
         """As `Lifetime.population`."""
-        return self._mean(lambda life, own: life.population(thetas, own)[0], key)
-
-
-def _loss_limits(spec: Spec) -> tuple[float, float]:
-    """The least loss and that of a constant guess."""
-    guess = spec.chance if spec.loss == "squared_error" else float(np.log(spec.num_outputs))
-    return spec.floor or 0.0, guess
+        return self._mean(lambda life, own: life.population(thetas, own), key)
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

@@ -9,8 +9,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 
-import numpy as np
-
 from loopymeta import _validate, tasks
 from loopymeta._jax import jax, jnp
 from loopymeta.tasks import FAMILIES
@@ -59,7 +57,10 @@ class Entry:
 
     @property
     def guess(self) -> float:
-        """The figure of who knows nothing and answers every symbol alike.
+        """The figure of uniform guesses, each as right as the chance of the spec.
+
+        It is known before anything is lived. (Who always says the same may have another one, where
+        not every symbol counts.)
 
         >>> Entry(tasks.Boolean("xor", sets=9), "examples").guess, Entry(tasks.Henon()).guess
         (36.0, 1.0)
@@ -79,15 +80,17 @@ class Entry:
 def _guess(task: Task, metric: str) -> float:
     """What the score of a task is for a constant guess, which is right as often as chance."""
     spec = task.spec
+    if metric == "loss":
+        return spec.guess_loss
     symbols = spec.loss == "cross_entropy"
     ones = jnp.ones(spec.length)
     outcome = Outcome(
-        loss=ones * (np.log(spec.num_outputs) if symbols else spec.chance),
+        loss=ones * spec.guess_loss,
         correct=ones * (spec.chance if symbols else 0.0),
         ticks=ones,
         prediction=None if symbols else jnp.zeros((spec.length, spec.num_outputs)),
     )
-    metrics = task.score(outcome, task.sample(jax.random.key(0)))
+    metrics = jax.jit(lambda key: task.score(outcome, task.sample(key)))(jax.random.key(0))
     _validate.choice("metric", metric, [k for k, v in metrics.items() if jnp.shape(v) == ()])
     return float(metrics[metric])
 

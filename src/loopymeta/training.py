@@ -183,17 +183,26 @@ def _check(config: TrainConfig) -> None:
     _, metrics = jax.eval_shape(life, problem.theta, key)
     numbers = [name for name, value in metrics.items() if value.shape == ()]
     _validate.choice("objective", config.objective, numbers)
-    if any(word in config.objective for word in ("accuracy", "recall", "dependence")):
+    if _better_high(config.objective):
         raise ValueError(
             f"the outer loop lowers its objective, and {config.objective} is better the higher it "
             "is: take a loss"
         )
+    for entry in map(entry_of, config.mixture):
+        if _better_high(entry.metric) != entry.higher_is_better:
+            wanted = _better_high(entry.metric)
+            raise ValueError(f"{entry.metric} needs higher_is_better={wanted} in a mixture")
     config.search(config.training())  # an outer loop may refuse an objective
     # What is found on one task must fit the networks that it is chosen and reported on.
     select = config.selection()
     for name, other in (("select_task", select), ("task", config.lifetime())):
         theta = parameters.check_theta(problem.theta, other.init_theta(), f"theta on {name}: theta")
         jax.eval_shape(other, theta, key)
+
+
+def _better_high(metric: str) -> bool:
+    """Whether a metric is better the higher it is, by its name."""
+    return any(word in metric for word in ("accuracy", "recall", "dependence"))
 
 
 def _check_length(symbols: int) -> None:

@@ -68,7 +68,7 @@ def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
 
 
 _TEXT_RATES = {"rflo": 0.003, "uoro": 0.0003}
-"""Learning rates that suit names better than the usual one (docs/names.md)."""
+"""Rates of tanh units that suit names better than the usual one (docs/names.md)."""
 
 
 def _online(method: str, **fixed: Any) -> Kind:
@@ -76,10 +76,10 @@ def _online(method: str, **fixed: Any) -> Kind:
 
     def make(task: Task, **given: Any) -> OnlineGradient:
         own = {"method": method} | fixed
-        if isinstance(task, (Names, Text)) and method in _TEXT_RATES:
-            own["learning_rate"] = _TEXT_RATES[method]
         if given.get("cell") == "gru":  # whose update gate is its leak
             own.pop("leak", None)
+        elif isinstance(task, (Names, Text)) and method in _TEXT_RATES:
+            own["learning_rate"] = _TEXT_RATES[method]
         return OnlineGradient.for_spec(task.spec, **(own | given))
 
     return Kind(make, OnlineGradient, _width)

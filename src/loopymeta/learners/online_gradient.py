@@ -224,7 +224,7 @@ class OnlineGradient:
 
     Raises:
       ValueError, TypeError: for choices that are unknown and numbers that cannot be; for a leak of
-        a GRU, whose update gate is one.
+        a GRU, whose update gate is one, and a decay of any method but RFLO.
 
     >>> from loopymeta import tasks
     >>> learner = OnlineGradient.for_spec(tasks.Henon().spec, method="snap1", width=32)
@@ -279,6 +279,7 @@ class OnlineGradient:
         if self.decay is not None:
             if self.method != "rflo":
                 raise ValueError(f"decay is for the traces of RFLO, got method {self.method!r}")
+            _validate.positive("decay", self.decay)
             _validate.between("decay", self.decay, 0, 1)
         hash(self._network)  # built to be checked
 

@@ -6,6 +6,7 @@ symbols of the stream, and `Episode.phase` says which part of it a symbol belong
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, runtime_checkable
 
@@ -47,6 +48,11 @@ class Spec:
     floor: float | None = None
     symbols: tuple[str, ...] | None = None
     lifespan: int | None = None
+
+    @property
+    def guess_loss(self) -> float:
+        """The loss of a constant guess: ln(classes) of a uniform one, or the chance."""
+        return self.chance if self.loss == "squared_error" else math.log(self.num_outputs)
 
     @property
     def symbols_lived(self) -> int:
