@@ -55,10 +55,12 @@ class Config:
     """Cells of a level."""
     levels: int = 2
     """Levels of the hierarchy."""
-    rates: tuple[float, ...] = (0.006, 0.012, 0.024, 0.048)
-    """Rates of the LSTM, and of the lowest level, that are tried."""
+    rates: tuple[float, ...] = (0.012, 0.024, 0.048, 0.096)
+    """Rates of the LSTM that are tried."""
+    lowest_rates: tuple[float, ...] = (0.003, 0.006, 0.012, 0.024)
+    """Rates of the lowest level that are tried."""
     upper_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
-    """Rates of the upper levels that are tried, at the best rate of the LSTM."""
+    """Rates of the upper levels that are tried with each of them."""
     horizon: float = 0.1
     """Part of a life after which rates are halved."""
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -126,7 +128,7 @@ class Results:
 
 
 def tune(config: Config) -> dict[str, float]:
-    """The rates with the least bits on what is held out: the LSTM's, the upper, the lowest."""
+    """The rates with the least bits on what is held out: the LSTM's, the lowest, the upper."""
     task = Text(
         "huck_fin",
         symbols=config.tune_symbols,
@@ -148,12 +150,10 @@ def tune(config: Config) -> dict[str, float]:
         return float(np.mean(bits))
 
     rate = min(config.rates, key=lambda rate: tried("lstm", learning_rate=rate))
-    near = [r for r in config.rates if abs(np.log(r / rate)) < np.log(2.1)]
-    upper = min(
-        config.upper_rates,
-        key=lambda upper: tried("hierarchical", learning_rate=rate, upper_rate=upper),
+    lowest, upper = min(
+        itertools.product(config.lowest_rates, config.upper_rates),
+        key=lambda both: tried("hierarchical", learning_rate=both[0], upper_rate=both[1]),
     )
-    lowest = min(near, key=lambda rate: tried("hierarchical", learning_rate=rate, upper_rate=upper))
     chosen = {"lstm": rate, "lowest": lowest, "upper": upper}
     results.put("chosen", chosen)
     return chosen

@@ -152,7 +152,7 @@ def _draw_frame(figure: Figure, board: Mapping[str, Any], width: float, height: 
         label.set(horizontalalignment=side)
     scale.tick_params(length=0)
     text = (
-        "↑ higher is better, ↓ lower is better; framed: the best learner of a task.\n"
+        "↑ higher is better, ↓ lower is better; framed: the best, where one beats chance.\n"
         "best possible: floor of the loss, or what is perfect; ?: not known, the scale then ends "
         "at the best learner.\n"
         "–: the learner is not made for the task; hatched: no figure, and why.\n"
