@@ -297,6 +297,7 @@ def test_rates_by_name_are_those_tuned_on_names_for_text_alone():
     assert by_name.learner_of("uoro", Names()).learning_rate == 0.0003
     assert by_name.learner_of("uoro(learning_rate=0.01)", Names()).learning_rate == 0.01
     assert by_name.learner_of("snap1", Names()).learning_rate == 0.001
+    assert by_name.learner_of("hierarchical(widths=(4, 4))", Names()).learning_rate == 0.01
 
 
 def test_uoro_asks_for_a_key():

@@ -67,6 +67,12 @@ def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
     return Kind(make, options, size)
 
 
+def _hierarchical(task: Task, **given: Any) -> HierarchicalLSTM:
+    """With the rate of the lowest level that suits names, for streams of text (docs/names.md)."""
+    tuned = {"learning_rate": 0.01} if isinstance(task, (Names, Text)) else {}
+    return HierarchicalLSTM.for_spec(task.spec, **(tuned | given))
+
+
 _TEXT_RATES = {"rflo": 0.003, "uoro": 0.0003}
 """Rates of tanh units that suit names better than the usual one (docs/names.md)."""
 
@@ -89,7 +95,7 @@ LEARNERS: dict[str, Kind] = {
     "lstm": Kind(_lstm, OnlineRNN, _width),
     "gru": _network(OnlineRNN, cell="gru"),
     "elman": _network(OnlineRNN, cell="elman"),
-    "hierarchical": _network(HierarchicalLSTM, lambda hidden: {"widths": (hidden, hidden)}),
+    "hierarchical": Kind(_hierarchical, HierarchicalLSTM, lambda n: {"widths": (n, n)}),
     "in_context": _network(InContextRNN),
     "rtrl": _online("rtrl", width=64),
     "snap1": _online("snap1"),
