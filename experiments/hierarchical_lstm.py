@@ -231,7 +231,8 @@ def table(rows: dict[str, Any]) -> str:
             values = [life[name] for life in lives]
             spread = f" ± {np.std(values, ddof=1):.{digits}f}" if len(values) > 1 else ""
             cells.append(f"{np.mean(values):.{digits}f}{spread}")
-        lines.append(f"| {entrant} ({len(lives)} seeds) | " + " | ".join(cells) + " |")
+        seeds = f"{len(lives)} seed" + "s" * (len(lives) > 1)
+        lines.append(f"| {entrant} ({seeds}) | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
