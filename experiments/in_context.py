@@ -136,7 +136,9 @@ def main(config: Config) -> dict:
         print(f"{name:9} {loss['mean']:.4f} ± {loss['spread']:.4f} nats, recall {recall}")
     result["online"] = online(config)
     write_page(result)
-    shown = {"config": dataclasses.asdict(config)} | result
+    choices = dataclasses.asdict(config)
+    del choices["out"], choices["file"]  # which say where it ran, not what
+    shown = {"config": choices} | result
     write_atomic(ROOT / config.file, (json.dumps(shown, indent=1) + "\n").encode())
     return result
 

@@ -209,7 +209,7 @@ class OnlineGradient:
     here, where a unit has but one number as its state. (Bellec et al. count a unit's weight onto
     itself with the weights between units; e-prop without it is RFLO.) Without a leak nothing of a
     tanh unit passes by the weights, and RFLO keeps no more than DFA does, unless its traces get a
-    ``decay`` of their own, which some implementations have.
+    ``decay`` of their own, which makes them no gradient of the network.
 
     Weights change while the influence is carried, so that it is, as everywhere, one of slightly
     older weights. What is not taught is lived through and changes no weight. While
