@@ -19,6 +19,8 @@ from loopymeta import leaderboard, suite
 
 ROOT = Path(__file__).resolve().parent.parent
 RULE, HIDDEN, SEEDS = ROOT / "experiments" / "generalist.json", 256, 4
+SEED = 7
+"""Of lifetimes and graphs; named after the rule was fixed, and nothing was ever chosen by it."""
 PAGE = """# Leaderboard
 
 One rule, *generalist*, was meta-learned on {mixture} tasks in networks of 128 memory nodes and 128
@@ -29,8 +31,9 @@ lifetimes of tasks of this suite with other seeds and graphs. Here it lives the 
 and graphs that it never met, in networks of {hidden} other hidden nodes. The online LSTM (128
 units) was tuned on the same mixture, and on names for text ([baselines.md](baselines.md)); the
 reservoir has 512 nodes. Everyone lives the same streams once, predicts before it is taught, and
-starts from fresh random state. Two earlier versions of the rule were reported on the same four
-seeds, and the tasks that it is meta-learned on were chosen after that; no search ever met them.
+starts from fresh random state. The seeds were named after the rule was fixed, and nothing else was
+ever reported on them. (On four others, on which two earlier versions of the rule had been reported,
+too, before the tasks it is meta-learned on were chosen, the same rule beat the LSTM on 23 of 39.)
 
     python experiments/leaderboard.py
 
@@ -45,7 +48,9 @@ def main(out: Path) -> int:
     """The comparison and its page."""
     entrants = leaderboard.entrants_of([str(RULE), "counts"], hidden=HIDDEN)
     watcher = leaderboard.TerminalWatcher()
-    board = leaderboard.compare(entrants, suite.SUITE, seeds=SEEDS, out=out, watcher=watcher)
+    board = leaderboard.compare(
+        entrants, suite.SUITE, seeds=SEEDS, seed=SEED, out=out, watcher=watcher
+    )
     status = leaderboard.report(board, out, on_terminal=True)
     compiling = sum(cell.get("compile", 0) for cell in board["cells"])
     page = PAGE.format(

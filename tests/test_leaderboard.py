@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import loopymeta as lm
-from loopymeta import cli, leaderboard, leaderboard_plots, tasks, training
+from loopymeta import cli, leaderboard, tasks, training
 from loopymeta.config import NetworkConfig
 from loopymeta.leaderboard import CHANCE, Entrant, cell_of, compare, entrants_of, live_cell
 from loopymeta.learners import by_name
@@ -169,8 +170,9 @@ def test_a_leaderboard_says_how_many_hidden_units_everyone_has():
         results = {("copy", entrant.name): done for entrant in entrants}
         board = leaderboard.figures(entrants, {"copy": COPY}, results, seeds=2, seed=0)
         assert f"Hidden units: 6 in networks of rules; {said}" in leaderboard.markdown(board)
-        written = [text.get_text() for text in leaderboard_plots.heat_map(board).texts]
+        written = [text.get_text() for text in leaderboard.heat_map(board).texts]
         assert any(leaderboard.sizes(board) in text for text in written)
+        assert "1 task, mean over 2 fresh seeds" in written
 
 
 def test_the_help_says_how_many_hidden_units_everyone_has(capsys):
@@ -289,6 +291,195 @@ def test_numbers_that_cannot_be_are_refused(tmp_path):
             compare(some("counts"), {"copy": COPY}, out=tmp_path, **bad)
 
 
+# --- learners, tasks and rules of one's own ------------------------------------------------------
+
+
+LIKES = """
+import dataclasses
+import jax.numpy as jnp
+
+@dataclasses.dataclass(frozen=True)
+class Likes:
+    num_outputs: int
+    liking: float = 3.0
+
+    def init_theta(self, key=None):
+        return ()
+
+    def space(self):
+        return ()
+
+    def init(self, key, theta):
+        return jnp.zeros(())
+
+    def step(self, theta, state, stimulus, teaching, key):
+        return state, jnp.zeros(self.num_outputs).at[SYMBOL].set(self.liking), jnp.ones(())
+
+def likes(task, **options):
+    return Likes(task.spec.num_outputs, **options)
+"""
+
+FLIPS = """
+import dataclasses
+import jax
+from loopymeta.tasks import Spec
+from loopymeta.tasks.base import scores, stream_episode
+
+@dataclasses.dataclass(frozen=True)
+class Flips:
+    symbols: int = 40
+
+    @property
+    def spec(self):
+        return Spec(2, 2, self.symbols, "cross_entropy", chance=0.5)
+
+    def sample(self, key):
+        flips = jax.random.bernoulli(key, CHANCE, (self.symbols,)).astype(int)
+        return stream_episode(flips, flips)
+
+    def score(self, outcome, episode):
+        return scores(outcome, episode)
+"""
+
+STILL = """
+import dataclasses
+from loopymeta.rules import Hebb
+
+@dataclasses.dataclass(frozen=True)
+class Still(Hebb):
+    def update(self, *arguments):
+        FACTOR
+        return super().update(*arguments)
+"""
+
+
+@pytest.fixture
+def written(tmp_path, monkeypatch):
+    """(name, text, old=True) -> the module of that text, written before this process began or not.
+
+    Each time it is another module of the same name, as in a process that begins after a change.
+    """
+
+    def write(name, text, old=True):
+        file = tmp_path / f"{name}.py"
+        file.write_text(text)
+        if old:
+            os.utime(file, (0, 0))
+        module = types.ModuleType(name)
+        module.__file__ = str(file)
+        monkeypatch.setitem(sys.modules, name, module)
+        exec(compile(text, str(file), "exec", dont_inherit=True), vars(module))
+        return module
+
+    return write
+
+
+@pytest.fixture
+def register(monkeypatch):
+    """Puts the learner of a module into the table as ``likes``."""
+    return lambda module: monkeypatch.setitem(
+        by_name.LEARNERS, "likes", by_name.Kind(module.likes, module.Likes)
+    )
+
+
+def accuracy(out, entrants, entry=COPY, **choices):
+    """(mean accuracy of the first entrant, how many cells were lived)."""
+    heard = Heard()
+    choices = {"seeds": 2, "jobs": 0} | choices
+    board = compare(entrants, {"copy": entry}, out=out, watcher=heard, **choices)
+    cell = of(board, "copy", entrants[0].name)
+    assert cell["status"] == "ok", cell
+    return cell["mean"], len(heard.lived)
+
+
+def test_a_learner_of_ones_own_is_lived_again_when_its_code_changes(tmp_path, written, register):
+    entry = Entry(tasks.Copy(length=2, trials=20), "loss")
+    register(written("liking", LIKES.replace("SYMBOL", "0")))
+    first, lived = accuracy(tmp_path, some("likes"), entry)
+    assert lived == 2
+    assert accuracy(tmp_path, some("likes"), entry) == (first, 0)
+    register(written("liking", LIKES.replace("SYMBOL", "1")))
+    second, lived = accuracy(tmp_path, some("likes"), entry)
+    assert lived == 1 and second != first
+    register(written("liking", LIKES.replace("SYMBOL", "0")))
+    assert accuracy(tmp_path, some("likes"), entry) == (first, 0)
+
+
+def test_what_a_learner_of_ones_own_derives_from_is_its_code(written, register, tmp_path):
+    def digest(symbol):
+        written("liking", LIKES.replace("SYMBOL", symbol))
+        register(written("derived", "from liking import *\nclass Likes(Likes): pass"))
+        return cell_of(some("likes")[0], "copy", COPY, 2, 0).digest
+
+    assert digest("0") == digest("0") != digest("1")
+
+
+@pytest.mark.parametrize("how", ["without a file", "changed since"])
+def test_figures_of_code_that_cannot_be_told_are_not_kept(how, tmp_path, written, register):
+    module = written("liking", LIKES.replace("SYMBOL", "0"), old=False)
+    if how == "without a file":
+        (tmp_path / "liking.py").unlink()
+    register(module)
+    first, lived = accuracy(tmp_path, some("likes"))
+    assert lived == 2
+    assert accuracy(tmp_path, some("likes")) == (first, 1)  # that of chance is kept
+    assert len(list((tmp_path / "cells").glob("*.json"))) == 1
+
+
+def test_a_task_of_ones_own_stands_on_the_board(tmp_path, written):
+    entrants = some("counts")
+    entry = Entry(written("flips", FLIPS.replace("CHANCE", "0.9")).Flips(), "accuracy", True)
+    first, lived = accuracy(tmp_path, entrants, entry)
+    assert lived == 2 and first > 0.6
+    assert accuracy(tmp_path, entrants, entry) == (first, 0)
+    entry = Entry(written("flips", FLIPS.replace("CHANCE", "0.5")).Flips(), "accuracy", True)
+    second, lived = accuracy(tmp_path, entrants, entry)
+    assert lived == 2 and second != first  # of chance, too
+    within = Entry(tasks.Garbage(entry.task, span=10), "accuracy", True)
+    assert accuracy(tmp_path, entrants, within)[1] == 2
+
+
+def test_a_rule_of_ones_own_is_the_one_that_is_given(tmp_path, written):
+    def entrants(factor):
+        rule = written("still", STILL.replace("FACTOR", factor)).Still()
+        network = dataclasses.replace(leaderboard.DEFAULT_NETWORK, rule=rule, num_hidden=4)
+        return [Entrant("still", "rule", rule="still", network=network), *some()]
+
+    assert accuracy(tmp_path, entrants("'as it is'"))[1] == 2
+    assert accuracy(tmp_path, entrants("'as it is'"))[1] == 0
+    cells = [cell_of(entrants(f)[0], "copy", COPY, 2, 0) for f in ("'as it is'", "0")]
+    assert cells[0].digest != cells[1].digest
+    broken = compare(
+        entrants("raise RuntimeError('now')"), {"copy": COPY}, seeds=2, out=tmp_path, jobs=0
+    )
+    assert of(broken, "copy", "still")["reason"] == "RuntimeError: now"
+
+
+def test_other_processes_do_not_know_what_is_ones_own(tmp_path, written, register):
+    register(written("liking", LIKES.replace("SYMBOL", "0")))
+    entry = Entry(written("flips", FLIPS.replace("CHANCE", "0.9")).Flips(), "accuracy", True)
+    heard = Heard()
+    for entries, names in (({"copy": COPY}, "'likes':"), ({"flips": entry}, "'likes', 'flips':")):
+        with pytest.raises(ValueError, match=f"^{names} learners, .* give jobs=0$"):
+            compare(some("likes"), entries, seeds=2, out=tmp_path, jobs=1, watcher=heard)
+    assert heard.cells is None and not list((tmp_path / "cells").iterdir())
+    kept = accuracy(tmp_path, some("likes"))
+    assert accuracy(tmp_path, some("likes"), jobs=1) == (kept[0], 0)  # there is nothing to live
+
+
+def test_a_learner_that_a_process_does_not_know_fails(monkeypatch):
+    text = cell_of(some("counts")[0], "copy", COPY, 2, 0).text
+    monkeypatch.delitem(by_name.LEARNERS, "counts")
+    result = live_cell(text)
+    assert result["status"] == "failed" and "unknown learner 'counts'" in result["reason"]
+
+
+def test_cells_of_the_library_depend_on_its_version_alone():
+    for entrant in entrants_of(["hebb", *by_name.LEARNERS]):
+        cell = cell_of(entrant, "copy", COPY, 2, 0)
+        assert not cell.own and cell.kept and "code" not in json.loads(cell.text)
+
+
 # --- honest figures ------------------------------------------------------------------------------
 
 
@@ -399,7 +590,7 @@ def test_tables_of_made_up_figures(tmp_path):
     page = leaderboard.markdown(board)
     assert "**0.905 ±.007**" in page and "| 0.550 ±.071 |" in page and "| - |" in page
     assert "it is \\| not made for it" in page
-    assert "oja beats lstm on 0 of 1 tasks" in page
+    assert "oja beats lstm on 0 of 1 task, on 0 clearly" in page
     assert "Hidden units: " in page
     from rich.console import Console
 
@@ -489,7 +680,7 @@ def test_no_process_outlives_the_comparison(tmp_path, how):
 
 
 def test_the_command_prints_lines_and_writes_files(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(leaderboard, "BESIDE", (CHANCE,))
+    monkeypatch.setattr(leaderboard.entrants, "BESIDE", (CHANCE,))
     words = ["evaluate", "counts", "--suite", "quick", "--tasks", "caesar", "--seeds", "2"]
     words += ["--out", str(tmp_path / "board"), "--jobs", "0"]
     assert cli.main(words) == 0
@@ -512,7 +703,7 @@ def test_a_failed_cell_is_told_by_the_exit_status(tmp_path, capsys, monkeypatch)
     def broken(task):
         raise RuntimeError("broken on purpose")
 
-    monkeypatch.setattr(leaderboard, "BESIDE", (CHANCE,))
+    monkeypatch.setattr(leaderboard.entrants, "BESIDE", (CHANCE,))
     monkeypatch.setitem(by_name.LEARNERS, "broken", by_name.Kind(broken, broken))
     words = ["evaluate", "broken", "--suite", "quick", "--tasks", "caesar", "--seeds", "2"]
     assert cli.main([*words, "--out", str(tmp_path), "--jobs", "0"]) == 1

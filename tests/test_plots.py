@@ -112,10 +112,14 @@ def test_learning_curve_of_one_run(tmp_path):
     (axes,) = figure.axes
     assert axes.get_xlabel() == "generation"
     assert axes.get_ylabel() == "loss (nats per symbol)"
-    assert {"center of the search", "best rule so far", "floor", "chance"} <= {
-        t.get_text() for t in axes.texts
-    }
+    assert {
+        "center of the search",
+        "best elite, over all that it has lived",
+        "floor",
+        "chance",
+    } <= {t.get_text() for t in axes.texts}
     assert "generations that lost candidates (4 in all)" in words(figure)
+    assert "its mean may rise" in words(figure).replace("\n", " ")
     assert not overlapping(figure, axes.texts)
     png(figure, tmp_path)
 
@@ -340,7 +344,7 @@ def test_recall_by_presentation(tmp_path):
     (axes,) = figure.axes
     labels = {text.get_text() for text in axes.texts}
     assert labels == {
-        "learned rule",
+        "meta-learned",
         "frozen (no plasticity)",
         "shuffled changes",
         "zero rule",
@@ -356,7 +360,7 @@ def test_recall_by_presentation(tmp_path):
 def test_results_may_be_flat_bare_or_per_seed():
     flat = {"learned": {"recall_by_presentation": [0.1, "nan", 0.9]}, "zero": {"loss": 2.0}}
     figure = plots.recall_by_presentation(flat, chance=0.1)
-    assert [t.get_text() for t in figure.axes[0].texts] == ["learned rule", "chance"]
+    assert [t.get_text() for t in figure.axes[0].texts] == ["meta-learned", "chance"]
     per_seed = {"learned": {"recall_by_presentation": {"per_seed": [[0.1, 0.8], [0.2, 1.0]]}}}
     figure = plots.recall_by_presentation(per_seed)
     np.testing.assert_allclose(figure.axes[0].lines[0].get_ydata(), [0.15, 0.9])
@@ -408,7 +412,7 @@ def test_ladder_is_sorted_and_numbered(tmp_path):
     names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert names == [
         "LSTM",
-        "learned rule",
+        "meta-learned",
         "lecture",
         "bigram",
         "frozen (no plasticity)",
@@ -565,7 +569,7 @@ def test_lifetime_refuses(record, target, message):
 
 def test_a_ring_is_its_own_shortest_cycle(tmp_path):
     ring = make_graph("ring", num_inputs=1, num_hidden=7, num_outputs=1, input_degree=1)
-    looped, cycle = plots._loops(ring, 9)
+    looped, cycle = plots.graphs._loops(ring, 9)
     assert looped.sum() == 7 and sorted(cycle) == np.flatnonzero(looped).tolist()
     # In order: each edge leaves the node that the one before it led to.
     senders, receivers = ring.senders[cycle], ring.receivers[cycle]
@@ -580,7 +584,7 @@ def test_a_ring_is_its_own_shortest_cycle(tmp_path):
 def test_the_shortest_cycle_is_as_long_as_the_census_says():
     for seed in range(5):
         made = make_graph(num_inputs=2, num_hidden=30, num_outputs=2, degree=2, seed=seed)
-        _, cycle = plots._loops(made, 34)
+        _, cycle = plots.graphs._loops(made, 34)
         assert len(cycle) == graphs.census(made, 2, 30, 2).girth
 
 
@@ -703,23 +707,29 @@ def test_of_a_long_life_the_beginning_is_recorded(tmp_path, monkeypatch):
     network = NetworkConfig(rule=rules.Oja(), num_hidden=8)
     write_rule(run, network, rule={"eta": np.float32(0.2)}, innate=Innate().init())
     seen = []
-    monkeypatch.setattr(plots, "lifetime", lambda record, **_: seen.append(len(record["activity"])))
-    plots._run_lifetime(run)
-    monkeypatch.setattr(plots, "_RECORDED", 5 * 17)  # 5 inputs, 8 hidden nodes, 4 outputs
-    plots._run_lifetime(run)
+    monkeypatch.setattr(
+        plots.run_folders, "lifetime", lambda record, **_: seen.append(len(record["activity"]))
+    )
+    plots.run_folders._run_lifetime(run)
+    monkeypatch.setattr(
+        plots.run_folders, "_RECORDED", 5 * 17
+    )  # 5 inputs, 8 hidden nodes, 4 outputs
+    plots.run_folders._run_lifetime(run)
     assert seen == [9, 5]
 
 
 def test_a_lifetime_of_another_task_than_the_report_says_so(tmp_path, monkeypatch):
     titles = []
-    monkeypatch.setattr(plots, "lifetime", lambda record, **look: titles.append(look["title"]))
+    monkeypatch.setattr(
+        plots.run_folders, "lifetime", lambda record, **look: titles.append(look["title"])
+    )
     network = NetworkConfig(rule=rules.Oja(), num_hidden=8)
     task = Memorize(length=3, alphabet=4, presentations=3)
     longer = Memorize(length=3, alphabet=4, presentations=4)
     for name, reported in (("same", task), ("longer", longer)):
         run = Run.create(tmp_path, TrainConfig(reported, task), name=name)
         write_rule(run, network, rule={"eta": np.float32(0.2)}, innate=Innate().init())
-        plots._run_lifetime(run)
+        plots.run_folders._run_lifetime(run)
     assert titles == [
         "One lifetime of the rule found, on memorize",
         "One lifetime of the rule found, on memorize as in the search",
@@ -743,7 +753,7 @@ def test_all_rules_of_a_run(tmp_path):
     network = NetworkConfig(sharing="per_class", rule=rules.Hebb(), output_rule=rules.Delta())
     theta = {"rule": owned(rules.Hebb(), 5), "output_rule": owned(rules.Delta(), 5)}
     write_rule(run, network, classes, **theta)
-    figure = plots._run_rule(run)["rule"]
+    figure = plots.run_folders._run_rule(run)["rule"]
     titles = {axes.get_title(loc="left") for axes in figure.axes}
     assert {title[2:] for title in titles if title.startswith("●")} == set(classes)
     assert "Synapses onto hidden nodes: Hebb" in words(figure)
@@ -751,7 +761,7 @@ def test_all_rules_of_a_run(tmp_path):
     png(figure, tmp_path)
     write_rule(run, NetworkConfig(rule=rules.Zero(), output_rule=rules.Zero()), rule={})
     with pytest.raises(ValueError, match="holds no rule with numbers"):
-        plots._run_rule(run)
+        plots.run_folders._run_rule(run)
 
 
 def test_per_class_thetas_find_their_names(tmp_path):
@@ -760,7 +770,7 @@ def test_per_class_thetas_find_their_names(tmp_path):
     eta[5 + EDGE_CLASSES.index("hidden-output") - 10] = 0.5
     network = NetworkConfig(sharing="per_class", rule=rules.Hebb())
     write_rule(run, network, ["hidden-hidden", "hidden-output"], rule={"eta": eta})
-    figure = plots._run_rule(run)["rule"]
+    figure = plots.run_folders._run_rule(run)["rule"]
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     assert not panels["● hidden-hidden"].collections
     assert panels["● hidden-output"].collections

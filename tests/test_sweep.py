@@ -68,7 +68,7 @@ def _quick(monkeypatch, request):
     """Few shuffles; and figures only where they are looked at."""
     monkeypatch.setattr(sweep, "SHUFFLES", 10)
     if "what_matters" not in request.node.name:
-        blank = plots._figure(1, 1)
+        blank = plots.canvas.blank(1, 1)
         monkeypatch.setattr(sweep_plots, "importance", lambda *given: blank)
         monkeypatch.setattr(sweep, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
 

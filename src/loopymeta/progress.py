@@ -130,7 +130,7 @@ class _Tables(Reporter):
 
 
 class TerminalReporter(_Tables):
-    """A live line: generation, loss, best rule so far, lifetimes a second, time left."""
+    """A live line: generation, loss, best elite, lifetimes a second, time left."""
 
     def __init__(self) -> None:
         self._bar: Any = None

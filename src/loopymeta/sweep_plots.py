@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from loopymeta import plots
-from loopymeta.plots import BLACK, BLUE, GREY, PALE, VERMILLION
+from loopymeta.plots import canvas
+from loopymeta.plots.canvas import BLACK, BLUE, GREY, PALE, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,8 +45,8 @@ def importance(
     lines = math.ceil(len(shown) / columns)
     bars = 3.6 if matters else 0.0
     width, height = bars + 2.9 * columns, max(2.5 * lines, 0.36 * len(order) + 1.0) + 1.5
-    figure = plots._figure(width, height)
-    plots._heading(figure, _title(result), width)
+    figure = canvas.blank(width, height)
+    canvas.heading(figure, _title(result), width)
     right: Any = figure
     if matters:
         parts: Any = figure.subfigures(1, 2, width_ratios=[bars, width - bars])
@@ -59,8 +59,8 @@ def importance(
     for axes in grid[len(shown) :]:
         axes.set_visible(False)
     for axes in grid[: len(shown) : columns]:
-        axes.set_ylabel("loss", fontsize=plots._NORMAL)
-    plots._caption(figure, _told(rows, matters, result, order), width)
+        axes.set_ylabel("loss", fontsize=canvas.NORMAL)
+    canvas.caption(figure, _told(rows, matters, result, order), width)
     return figure
 
 
@@ -115,7 +115,7 @@ def _draw_bars(axes: Axes, matters: Mapping[str, tuple[float, float]]) -> None:
     axes.set_yticks(places, names)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlim(0, max(1.05 * shares.max(initial=0), min(1.05 * chance.max(initial=0), 1.0)))
-    plots._dress(axes, "", "share of what matters")
+    canvas.dress(axes, "", "share of what matters")
     axes.tick_params(axis="y", length=0)
 
 
@@ -166,9 +166,9 @@ def _draw_panel(
     for row, place in zip(lived, places, strict=True):
         if row["number"] == result["number"]:
             axes.scatter([place], [row["loss"]], s=130, marker="*", color=VERMILLION, zorder=5)
-    plots._dress(axes)
-    axes.set_title(each.name, fontsize=plots._NORMAL, loc="left")
-    axes.tick_params(labelsize=plots._SMALL)
+    canvas.dress(axes)
+    axes.set_title(each.name, fontsize=canvas.NORMAL, loc="left")
+    axes.tick_params(labelsize=canvas.SMALL)
     axes.set_ylim(scale.low - 0.4 * (scale.top - scale.high), scale.top)
     if scale.pruned is not None:
         ticks = [t for t in axes.get_yticks() if scale.low - 1e-9 <= t <= scale.high]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from loopymeta.leaderboard import CHANCE, _label, _limit, _number, _rows, sizes
+from loopymeta.leaderboard import tables
+from loopymeta.leaderboard.board import sizes
+from loopymeta.leaderboard.entrants import CHANCE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,7 +33,7 @@ def heat_map(board: Mapping[str, Any]) -> Figure:
     from matplotlib.figure import Figure
 
     names = [entrant["name"] for entrant in board["entrants"]]
-    rows = list(_rows(board))
+    rows = list(tables.rows(board))
     places, heads = _places([task["family"] for task, _, _ in rows])
     width = _LEFT + _COLUMN * (len(names) + 1) + 0.4
     height = _TOP + _ROW * (places[-1] + 1) + _BOTTOM
@@ -82,7 +84,7 @@ def _draw_row(
 
     metric = task["metric"].replace("_", " ")
     axes.text(-0.1, place + 0.5, metric, ha="right", va="center", fontsize=_SMALL, color=_FAINT)
-    axes.text(-2.5, place + 0.5, _label(task), va="center", fontsize=_NORMAL, color=_INK)
+    axes.text(-2.5, place + 0.5, tables.label(task), va="center", fontsize=_NORMAL, color=_INK)
     for column, (cell, top) in enumerate(zip(cells, best, strict=True)):
         ok = "mean" in cell
         score = cell.get("score") if ok else None
@@ -91,7 +93,7 @@ def _draw_row(
             box.set(facecolor=_colour(score) if ok else "white", edgecolor="white" if ok else _BAD)
             box.set(linewidth=1.0 if ok else 0.0, hatch=None if ok else "////")
             axes.add_patch(box)
-        text = _number(cell["mean"]) if ok else _WHY[cell["status"]]
+        text = tables.number(cell["mean"]) if ok else _WHY[cell["status"]]
         dark = score is not None and score < 0.55
         ink = "white" if dark else _INK if ok or cell["status"] == "unable" else _BAD
         axes.text(
@@ -112,7 +114,7 @@ def _draw_row(
     axes.text(
         len(cells) + 0.5,
         place + 0.52,
-        _limit(task),
+        tables.limit(task),
         ha="center",
         va="center",
         fontsize=_NORMAL,
@@ -142,7 +144,8 @@ def _draw_names(axes: Axes, entrants: Sequence[Mapping[str, Any]]) -> None:
 def _draw_frame(figure: Figure, board: Mapping[str, Any], width: float, height: float) -> None:
     """The title, the scale of colours and what must be known to read the figure."""
     about = board["about"]
-    title = f"{len(board['tasks'])} tasks, mean over {about['seeds']} fresh seeds"
+    num = len(board["tasks"])
+    title = f"{num} task{'s' * (num > 1)}, mean over {about['seeds']} fresh seeds"
     figure.text(0.15 / width, 1 - 0.2 / height, title, fontsize=_LARGE, va="top", weight="bold")
     scale = figure.add_axes((0.15 / width, 0.72 / height, 2.4 / width, 0.16 / height))
     scale.imshow(np.linspace(0, 1, 256)[None], aspect="auto", cmap="cividis")
