@@ -2,7 +2,8 @@
 
 An LSTM and the hierarchical predictive LSTM read Huckleberry Finn once, character by character, and
 then the last tenth of it with their weights frozen. Beside them: the hierarchy with upper levels
-that do not learn, whose predictions are then noise that comes from the state below.
+that do not learn, whose predictions are then noise that comes from the state below. Each has rates
+of its own, and how loud what comes from above is.
 
     python experiments/hierarchical_lstm.py tune      # rates, on places of the training part
     python experiments/hierarchical_lstm.py report    # figures, samples of text and the picture
@@ -37,13 +38,14 @@ from loopymeta.tasks import Text
 
 ROOT = Path(__file__).resolve().parent.parent
 SILENT = 1e-12  # a rate at which nothing is learned
+LSTM, WHOLE, FROZEN = "LSTM", "hierarchical LSTM", "upper level frozen"
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """What is compared."""
 
-    symbols: int = 400_000
+    symbols: int = 200_000
     """Characters that are read and learned from; the training part has 505,000."""
     held_out: int = 40_000
     """Characters of the test part that are read without learning."""
@@ -55,12 +57,14 @@ class Config:
     """Cells of a level."""
     levels: int = 2
     """Levels of the hierarchy."""
-    rates: tuple[float, ...] = (0.012, 0.024, 0.048, 0.096)
-    """Rates of the LSTM that are tried."""
-    lowest_rates: tuple[float, ...] = (0.003, 0.006, 0.012, 0.024)
-    """Rates of the lowest level that are tried."""
-    upper_rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
-    """Rates of the upper levels that are tried with each of them."""
+    rates: tuple[float, ...] = (0.024, 0.048, 0.096)
+    """Rates of the LSTM, and of the lowest level, that are tried."""
+    feedbacks: tuple[float, ...] = (0.03, 0.1, 0.3, 1.0)
+    """How loud what comes from above is: tried with each rate of the lowest level."""
+    upper_rates: tuple[float, ...] = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3)
+    """Rates of the upper levels that are tried with the best of these."""
+    upper_rate: float = 0.003
+    """The one at which these are tried."""
     horizon: float = 0.1
     """Part of a life after which rates are halved."""
     seeds: tuple[int, ...] = (1, 2, 3)
@@ -127,8 +131,8 @@ class Results:
         write_atomic(self.path, (json.dumps(self.rows, indent=1) + "\n").encode())
 
 
-def tune(config: Config) -> dict[str, float]:
-    """The rates with the least bits on what is held out: the LSTM's, the lowest, the upper."""
+def tune(config: Config) -> dict[str, dict[str, float]]:
+    """What has the least bits on what is held out, for each entrant."""
     task = Text(
         "huck_fin",
         symbols=config.tune_symbols,
@@ -137,24 +141,32 @@ def tune(config: Config) -> dict[str, float]:
     )
     results, lives = Results(ROOT / f"{config.out}.json", config), Lives(config, task)
 
-    def tried(name: str, **theta: float) -> float:
-        theta = theta | {"horizon": config.horizon}
+    def tried(name: str, theta: dict[str, float]) -> float:
         bits = []
         for seed in config.tune_seeds:
             entry = f"tune {name} {theta} seed {seed}"
             if entry not in results:
-                figures, _, _ = lives(name, theta, seed)
+                figures, _, _ = lives(name, theta | {"horizon": config.horizon}, seed)
                 results.put(entry, figures)
                 print(entry, f"{figures['held_out_bpc']:.4f} bits", flush=True)
             bits.append(results.rows[entry]["held_out_bpc"])
         return float(np.mean(bits))
 
-    rate = min(config.rates, key=lambda rate: tried("lstm", learning_rate=rate))
-    lowest, upper = min(
-        itertools.product(config.lowest_rates, config.upper_rates),
-        key=lambda both: tried("hierarchical", learning_rate=both[0], upper_rate=both[1]),
-    )
-    chosen = {"lstm": rate, "lowest": lowest, "upper": upper}
+    def best(name: str, thetas: list[dict[str, float]]) -> dict[str, float]:
+        return min(thetas, key=lambda theta: tried(name, theta))
+
+    def stacks(upper_rate: float) -> list[dict[str, float]]:
+        return [
+            {"learning_rate": rate, "feedback": feedback, "upper_rate": upper_rate}
+            for rate, feedback in itertools.product(config.rates, config.feedbacks)
+        ]
+
+    one = best("hierarchical", stacks(config.upper_rate))
+    chosen = {
+        LSTM: best("lstm", [{"learning_rate": rate} for rate in config.rates]),
+        WHOLE: best("hierarchical", [one | {"upper_rate": rate} for rate in config.upper_rates]),
+        FROZEN: best("hierarchical", stacks(SILENT)),
+    }
     results.put("chosen", chosen)
     return chosen
 
@@ -169,19 +181,14 @@ def report(config: Config) -> None:
         "huck_fin", symbols=config.symbols, held_out="test", held_out_symbols=config.held_out
     )
     lives = Lives(config, task)
-    own = {"learning_rate": chosen["lowest"], "upper_rate": chosen["upper"]}
-    entrants = {
-        "LSTM": ("lstm", {"learning_rate": chosen["lstm"]}),
-        "hierarchical LSTM": ("hierarchical", own),
-        "upper level frozen": ("hierarchical", own | {"upper_rate": SILENT}),
-    }
-    for seed, (entrant, (name, theta)) in itertools.product(config.seeds, entrants.items()):
+    kinds = {LSTM: "lstm", WHOLE: "hierarchical", FROZEN: "hierarchical"}
+    for seed, (entrant, name) in itertools.product(config.seeds, kinds.items()):
         entry = f"report {entrant} seed {seed}"
         if entry in results:
             continue
-        theta = theta | {"horizon": config.horizon}
+        theta = chosen[entrant] | {"horizon": config.horizon}
         figures, state, learner = lives(name, theta, seed)
-        if seed == config.seeds[0]:
+        if seed == config.seeds[0] and entrant != FROZEN:  # the control
             figures["sample"] = sample_text(
                 learner,
                 theta,
@@ -192,7 +199,7 @@ def report(config: Config) -> None:
                 lm.key(seed + 10_000),
                 task.spec.symbols,
             )
-            if entrant == "hierarchical LSTM":
+            if entrant == WHOLE:
                 draw(config, learner, theta, state, task)
         results.put(entry, figures)
         print(
@@ -236,14 +243,24 @@ def table(rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def settings(theta: dict[str, float]) -> str:
+    """What an entrant is given, in words."""
+    words = {"learning_rate": "rate", "feedback": "feedback", "upper_rate": "upper rate"}
+    return ", ".join(
+        "upper level frozen" if value == SILENT else f"{words[name]} {value:g}"
+        for name, value in theta.items()
+    )
+
+
 def tuning_table(rows: dict[str, Any]) -> str:
-    """The rates that were tried, as Markdown."""
-    lines = ["| rates tried | prequential | held out |", "|---|---|---|"]
+    """What was tried, as Markdown."""
+    lines = ["| tried | prequential | held out |", "|---|---|---|"]
     for name, figures in rows.items():
         if name.startswith("tune "):
-            shown = re.sub(r"[{}']|, 'horizon.*}", "", name[5:])
+            kind, theta, seed = re.fullmatch(r"tune (\w+) ({.*}) seed (\d+)", name).groups()
+            shown = f"{kind}: {settings(json.loads(theta.replace(chr(39), chr(34))))}"
             bits = f"{figures['prequential_bpc']:.3f} | {figures['held_out_bpc']:.3f}"
-            lines.append(f"| {shown} | {bits} |")
+            lines.append(f"| {shown} (seed {seed}) | {bits} |")
     return "\n".join(lines)
 
 
@@ -251,7 +268,7 @@ def write_docs(rows: dict[str, Any], config: Config) -> None:
     """Fills the page with what was found."""
     path = ROOT / "docs" / "hierarchical_lstm.md"
     begin, end = "<!-- results -->", "<!-- end -->"
-    chosen = ", ".join(f"{name} {rate:g}" for name, rate in rows["chosen"].items())
+    chosen = "\n".join(f"- {who}: {settings(theta)}" for who, theta in rows["chosen"].items())
     parts = [
         f"{config.symbols:,} characters, then {config.held_out:,} of the last tenth:",
         table(rows),
@@ -264,7 +281,10 @@ def write_docs(rows: dict[str, Any], config: Config) -> None:
             parts.append(f"{entrant}:\n\n```text\n{text}\n```")
     parts += [
         f"## How rates were chosen\n\nBits per character on {config.tune_symbols:,} characters and "
-        f"{config.tune_held_out:,} held out of the training part. Chosen: {chosen}.",
+        f"{config.tune_held_out:,} held out of the training part. The rate of the lowest level and "
+        f"the feedback were tried together, at an upper rate of {config.upper_rate:g} and with the "
+        "upper level frozen; then the upper rate. Chosen:",
+        chosen,
         tuning_table(rows),
     ]
     page = path.read_text(encoding="utf-8")

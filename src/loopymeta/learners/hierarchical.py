@@ -20,6 +20,8 @@ from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Spec
 
+_THETA = ("learning_rate", "upper_rate", "feedback", "horizon")
+
 
 class Heard(NamedTuple):
     """What a level heard last: what comes next is what it is to learn from it.
@@ -57,16 +59,20 @@ class HierarchicalLSTM:
 
     .. math::
       u^0_t = x_t, \quad u^k_t = c^{k-1}_t - c^{k-1}_{t-1}, \qquad
-      p^k_t = \mathrm{LSTM}_k([u^k_t, p^{k+1}_{t-1}])
+      p^k_t = \mathrm{LSTM}_k([u^k_t, f\, p^{k+1}_{t-1}])
 
     Level 0 is taught the target, level k > 0 its own next input u^k_{t+1}, by squared error. Each
     is an `OnlineRNN` that takes steps of its own; what it hears from the others is a number like
-    any other to it. A level that predicts well leaves the next one little to hear, so that
-    levels change the more slowly the higher they are. While ``teaching.plastic`` is 0 no level
-    learns, nor does an upper one later learn to predict from what it heard then; what is not taught
-    only the lowest level does not learn from.
+    any other to it. The idea is that a level that predicts well leaves the next one little to
+    hear, so that levels change the more slowly the higher they are. While ``teaching.plastic`` is 0
+    no level learns, nor does an upper one later learn to predict from what it heard then; what is
+    not taught only the lowest level does not learn from.
 
-    Theta is ``{"learning_rate", "upper_rate", "horizon"}``.
+    What is sent down are as many numbers as the level has cells, beside a stimulus of which one
+    is 1, and they change while the upper level learns. Heard as they are (f = 1) they drown the
+    stimulus; ``feedback`` is f (docs/hierarchical_lstm.md has what was measured).
+
+    Theta is ``{"learning_rate", "upper_rate", "feedback", "horizon"}``.
 
     Reference: Schmidhuber (1992), whose stack of predictors passes on what was not predicted.
 
@@ -91,12 +97,14 @@ class HierarchicalLSTM:
     """Symbols that gradients flow back through, within a level."""
     interval: int | None = None
     """Symbols between updates, at most a window; None: a window."""
-    learning_rate: float = 0.03
+    learning_rate: float = 0.02
     """Step size of the lowest level's optimiser at birth."""
     upper_rate: float = 0.003
     """Step size of the other levels'."""
+    feedback: float = 0.03
+    """What a level hears from above is multiplied by it."""
     horizon: float = 0.1
-    """Part of the lifespan after which both are halved."""
+    """Part of the lifespan after which both rates are halved."""
     lifespan: float = 10000.0
     """Symbols that the network expects to live."""
     optimizer: Optimizer = "adam"
@@ -120,7 +128,7 @@ class HierarchicalLSTM:
             _validate.at_least(name, getattr(self, name), 1)
         for width in self.widths:
             _validate.at_least("widths", width, 1)
-        for name in ("learning_rate", "upper_rate"):
+        for name in ("learning_rate", "upper_rate", "feedback"):
             _validate.positive(name, getattr(self, name))
         _ = self.levels  # which check all that they are given
 
@@ -152,17 +160,16 @@ class HierarchicalLSTM:
     # --- theta -----------------------------------------------------------------------------------
 
     def init_theta(self, key: Array | None = None) -> Theta:
-        """``{"learning_rate", "upper_rate", "horizon"}``, in natural units."""
-        names = ("learning_rate", "upper_rate", "horizon")
-        return {name: jnp.asarray(float(getattr(self, name))) for name in names}
+        """``{"learning_rate", "upper_rate", "feedback", "horizon"}``, in natural units."""
+        return {name: jnp.asarray(float(getattr(self, name))) for name in _THETA}
 
     def space(self) -> Any:
         """The search space of each leaf of theta: all on a logarithmic scale."""
-        return {name: Space("log") for name in ("learning_rate", "upper_rate", "horizon")}
+        return {name: Space("log") for name in _THETA}
 
     def idle(self) -> tuple[str, ...]:
-        """The rate of upper levels, where there are none."""
-        return ("upper_rate",) if len(self.widths) == 1 else ()
+        """What is there for upper levels, where there are none."""
+        return ("upper_rate", "feedback") if len(self.widths) == 1 else ()
 
     @staticmethod
     def _theta_of(theta: Theta, level: int) -> Theta:
@@ -212,7 +219,7 @@ class HierarchicalLSTM:
         key: Array | None = None,
     ) -> tuple[HierarchicalState, Array, Array]:
         """One symbol: (state, prediction [O], 1 tick)."""
-        above = (*state.sent, jnp.zeros(0))
+        above = (*(theta["feedback"] * sent for sent in state.sent), jnp.zeros(0))
         now, sent, heard = [], [], []
         prediction, signal = jnp.zeros(self.num_outputs), stimulus
         for k, (level, own) in enumerate(zip(self.levels, state.levels, strict=True)):
@@ -220,7 +227,8 @@ class HierarchicalLSTM:
             full = jnp.concatenate([signal, above[k]])
             if k:  # what it hears now is what it was to predict of what it heard before
                 last = state.heard[k - 1]
-                lesson = Teaching(signal, state.begun, 0.0, teaching.plastic)
+                # What was heard before birth, or while frozen, goes into no window.
+                lesson = Teaching(signal, 1.0, 0.0, teaching.plastic * state.begun)
                 own = level.learn(rates, own, last.before, last.stimulus, lesson)
                 activity, expected = level.predict(own.weight, before, full)
                 own = own._replace(activity=activity)
