@@ -6,17 +6,18 @@ symbol predicted before it is learned from (*prequential*), then the test names 
 frozen. Many passes: minibatches of whole names, the pass to stop at chosen by development names,
 and the test names looked at once, with the weights of that pass.
 
-    python experiments/names_ladder.py                          # whatever is not done yet; the page
+    python experiments/names_ladder.py                          # whatever is not done yet
     python experiments/names_ladder.py --rows lstm,ppm --splits lecture
     python experiments/names_ladder.py --rule runs/names        # a rule of `loopymeta train names`
     python experiments/names_ladder.py --tune lstm,snap1        # rates, by development names alone
-    python experiments/names_ladder.py --rows none              # the page and the figure alone
+    python experiments/names_ladder.py --invent                 # names, by what many passes trained
+    python experiments/names_ladder.py --rows none --publish    # the page and the figure alone
 
 A row is a process of its own for every split and seed, so that its memory is its own. What it found
 is kept in ``--out`` under the SHA-256 of all that it depends on, so that nothing is run twice; many
-passes are also kept pass by pass, and go on where they were killed. Results: docs/names_ladder.json
-(every figure, by seed), docs/figures/names_ladder.png, and the part of docs/names.md between its
-marks.
+passes are also kept pass by pass, and go on where they were killed. With ``--publish`` what was
+found is laid over docs/names_ladder.json (every figure, by seed), and docs/figures/names_ladder.png
+and the part of docs/names.md between its marks are made of that.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from loopymeta import data, plots, runs
 from loopymeta.checkpoint import write_atomic
 from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.learners.transformer import Transformer
-from loopymeta.offline import Passes, Recurrent, SequenceModel, mean_nats, rows_of, train
+from loopymeta.offline import Passes, Recurrent, SequenceModel, mean_nats, rows_of, sample, train
 from loopymeta.tasks import Names
 from loopymeta.tasks.language import NAME_SYMBOLS, encode
 
@@ -62,7 +63,11 @@ class Config:
     rule: str | None = None
     """Rule file or run folder of a meta-learned rule, which is the row ``rule`` then."""
     tune: tuple[str, ...] = ()
-    """Rows whose `TRIED` or `TRIED_ONCE` rates are run, and nothing else."""
+    """Rows of which other settings are tried (`TRIED` and what follows it), and nothing else."""
+    invent: bool = False
+    """Whether the models of many passes that are there make names up, and nothing else is run."""
+    publish: bool = False
+    """Whether what was found goes into docs/."""
     out: str = "runs/names_ladder"
     """Folder of what was found."""
 
@@ -76,6 +81,7 @@ class Row:
       order: of an n-gram that is counted on the host; 0: it is none.
       learner: who lives one pass, by name (`loopymeta.learners.by_name`), or a rule file.
       model: what is trained in many passes, one of `MODELS`.
+      again: passes that the learner lives besides, to see what more than one is good for; 0: none.
       seeds: how many; None: all. One where there is no chance in it but the order of the names.
     """
 
@@ -83,7 +89,11 @@ class Row:
     order: int = 0
     learner: str = ""
     model: str = ""
+    again: int = 0
     seeds: int | None = None
+
+
+AGAIN = 5  # passes
 
 
 ROWS: dict[str, Row] = {
@@ -97,21 +107,28 @@ ROWS: dict[str, Row] = {
             (5, "5-gram", "5-gram (Kneser-Ney)"),
         )
     },
-    "counts": Row("count table, 4-gram", learner="counts"),
-    "ppm": Row("prediction by partial matching", learner="ppm"),
-    "plastic_memory": Row("plastic memory", learner="plastic_memory"),
-    "reservoir": Row("reservoir, 512 nodes", learner="reservoir"),
-    "dfa": Row("direct feedback alignment", learner="dfa"),
-    "uoro": Row("UORO", learner="uoro"),
-    "online_eprop": Row("e-prop", learner="online_eprop"),
-    "online_rflo": Row("RFLO", learner="online_rflo"),
-    "snap1": Row("SnAp-1", learner="snap1"),
+    "counts": Row("count table, 4-gram", learner="counts", again=AGAIN),
+    "counts5": Row("count table, 5-gram", learner="counts(order=5)"),
+    "ppm": Row("prediction by partial matching", learner="ppm", again=AGAIN),
+    "plastic_memory": Row("plastic memory", learner="plastic_memory", again=AGAIN),
+    "plastic_graph": Row(
+        "plastic memory, from its graph",
+        learner='plastic_memory(share=("prefix", "infix"), counts="graph", order=3)',
+    ),
+    "reservoir": Row("reservoir, 512 nodes", learner="reservoir", again=AGAIN),
+    "dfa": Row("direct feedback alignment", learner="dfa", again=AGAIN),
+    "uoro": Row("UORO", learner="uoro", again=AGAIN),
+    "online_eprop": Row("e-prop", learner="online_eprop", again=AGAIN),
+    "online_rflo": Row("RFLO", learner="online_rflo", again=AGAIN),
+    "snap1": Row("SnAp-1", learner="snap1", again=AGAIN),
     "rtrl": Row("RTRL, 64 units", learner="rtrl"),
-    "hierarchical": Row("hierarchical LSTM", learner="hierarchical"),
+    "hierarchical": Row("hierarchical LSTM", learner="hierarchical", again=AGAIN),
     "elman": Row("Elman, 128 units", learner="elman", model="elman"),
     "gru": Row("GRU, 128 units", learner="gru", model="gru"),
     "lstm": Row("LSTM, 128 units", learner="lstm", model="lstm"),
-    "lstm256": Row("LSTM, 256 units", learner="lstm(width=256, learning_rate=0.02)"),
+    "lstm256": Row(
+        "LSTM, 256 units", learner="lstm(width=256, learning_rate=0.02)", model="lstm256"
+    ),
     "rule": Row("**meta-learned rule**"),
     "transformer": Row("transformer, 4 layers of 64", model="transformer"),
 }
@@ -132,8 +149,8 @@ class Trained:
     seeds: int | None = None
 
 
-def _recurrent(cell: str, rate: float, epochs: int) -> Trained:
-    network = OnlineRNN(len(NAME_SYMBOLS), len(NAME_SYMBOLS), cell=cell)
+def _recurrent(cell: str, rate: float, epochs: int, width: int = 128) -> Trained:
+    network = OnlineRNN(len(NAME_SYMBOLS), len(NAME_SYMBOLS), cell=cell, width=width)
     return Trained(Recurrent(network), Passes(epochs=epochs, learning_rate=rate))
 
 
@@ -141,29 +158,84 @@ MODELS: dict[str, Trained] = {
     "elman": _recurrent("elman", 0.008, 10),
     "gru": _recurrent("gru", 0.006, 10),
     "lstm": _recurrent("lstm", 0.005, 10),
-    "transformer": Trained(Transformer(), Passes(epochs=10, learning_rate=0.001), seeds=1),
+    "lstm256": _recurrent("lstm", 0.005, 10, width=256),
+    "transformer": Trained(
+        Transformer(dropout=0.1), Passes(epochs=20, learning_rate=0.002), seeds=1
+    ),
 }
-"""What is trained in many passes, at the rates that `TRIED` found best."""
+"""What is trained in many passes, at the rates that `TRIED` found best (of the wider LSTM none was
+tried, it has that of the other)."""
 
 TRIED: dict[str, tuple[float, ...]] = {
     "elman": (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016),
     "gru": (0.0015, 0.003, 0.006, 0.012, 0.024),
     "lstm": (0.0025, 0.005, 0.01),
-    "transformer": (0.0005, 0.001, 0.002, 0.004),
 }
-"""Learning rates that are tried, on a seed of their own."""
+"""Learning rates of many passes that are tried, on a seed of their own."""
+TRIED_WHOLE: dict[str, tuple[tuple[float, int, float], ...]] = {
+    "transformer": (
+        *((rate, 4, 0.0) for rate in (0.0005, 0.001, 0.004)),
+        *((0.002, 20, dropout) for dropout in (0.0, 0.1)),
+    ),
+}
+"""Learning rate, passes, and the part that is left out while it learns."""
 TRIED_ONCE: dict[str, tuple[float, ...]] = {
     "dfa": (0.0003, 0.001, 0.003, 0.01),
     "uoro": (0.0001, 0.0003, 0.001, 0.003),
     "online_eprop": (0.0003, 0.001, 0.003, 0.01),
     "online_rflo": (0.0003, 0.001, 0.003, 0.01),
     "snap1": (0.0003, 0.001, 0.003, 0.01),
-    "hierarchical": (0.003, 0.01, 0.03),
 }
 """The same in one pass, of learners by name."""
+TRIED_SETTINGS: dict[str, tuple[str, ...]] = {
+    "counts": ("order=3", "order=4", "order=5", "order=5, discount=0.85"),
+    "ppm": tuple(
+        f'order={order}, counting="{counting}"'
+        for order in (3, 4, 5)
+        for counting in ("single", "all")
+    ),
+    "reservoir": ("gain=0.7", "gain=0.9", "gain=1.1", "input_gain=2", "num_hidden=1024"),
+    "lstm": (
+        *(f"learning_rate={rate}, momentum=0.9" for rate in (0.01, 0.02, 0.03)),
+        *(f"learning_rate={rate}, momentum=0.5" for rate in (0.01, 0.02, 0.03)),
+        "learning_rate=0.03, clip=0.5",
+        "learning_rate=0.02, window=8, interval=8",
+        "learning_rate=0.02, window=32, interval=32",
+        "learning_rate=0.03, horizon=0.2",
+        "learning_rate=0.02, num_layers=2",
+        'learning_rate=0.01, optimizer="rmsprop"',
+    ),
+    "gru": (
+        "learning_rate=0.005",
+        "learning_rate=0.01",
+        "learning_rate=0.02",
+        "learning_rate=0.01, momentum=0.9",
+        "learning_rate=0.01, clip=0.5",
+    ),
+    "elman": (
+        "learning_rate=0.0025",
+        "learning_rate=0.005",
+        "learning_rate=0.01",
+        "learning_rate=0.005, momentum=0.9",
+        "learning_rate=0.005, clip=0.5",
+        "learning_rate=0.005, window=8, interval=8",
+    ),
+    "hierarchical": (
+        *(
+            f"learning_rate={rate}, feedback={feedback}"
+            for rate in (0.01, 0.02, 0.04)
+            for feedback in (0.03, 0.1, 0.3)
+        ),
+        *(f"learning_rate=0.02, feedback=0.03, upper_rate={rate}" for rate in (0.001, 0.01, 0.03)),
+    ),
+    "snap1": ("momentum=0.5",),
+    "online_rflo": ("momentum=0.5",),
+    "online_eprop": ("momentum=0.5",),
+    "uoro": ("momentum=0.5",),
+    "dfa": ("momentum=0.5",),
+}
+"""Other settings that are tried in one pass."""
 TUNE_SEED = 1001
-TUNE_EPOCHS = {"transformer": 4}
-"""Passes while rates are tried, where all of them would take too long."""
 
 
 # --- what is to be done --------------------------------------------------------------------------
@@ -188,6 +260,9 @@ def jobs_of(name: str, config: Config) -> Iterator[dict[str, Any]]:
                 yield head | {"kind": "counted", "order": row.order, "seed": seed}
             elif learner:
                 yield head | {"kind": "one pass", "seed": seed} | _who(learner, split)
+        if row.again:
+            again = {"kind": "lived again", "seed": config.seeds[0], "lives": row.again}
+            yield head | again | _who(learner, split)
         if row.model:
             trained = MODELS[row.model]
             for seed in config.seeds[: trained.seeds]:
@@ -205,30 +280,43 @@ def _who(learner: str, split: str) -> dict[str, Any]:
     }
 
 
-def _training(model: str, passes: Passes, seed: int) -> dict[str, Any]:
-    return {
-        "kind": "many passes",
-        "seed": seed,
-        "name": model,
-        "model": repr(MODELS[model].model),
-        "passes": dataclasses.asdict(passes),
-    }
+def _training(name: str, passes: Passes, seed: int, dropout: float | None = None) -> dict[str, Any]:
+    job = {"kind": "many passes", "seed": seed, "name": name, "passes": dataclasses.asdict(passes)}
+    model = MODELS[name].model
+    if dropout is None:
+        dropout = getattr(model, "dropout", None)
+    if dropout is not None:
+        job["dropout"] = dropout
+    return job | {"model": repr(_model(job))}
+
+
+def _model(job: dict[str, Any]) -> SequenceModel:
+    """The model that a job trains."""
+    model = MODELS[job["name"]].model
+    if "dropout" in job:
+        model = dataclasses.replace(model, dropout=job["dropout"])
+    return model
 
 
 def tuning_jobs(config: Config) -> Iterator[dict[str, Any]]:
     """What is tried for rows that are to be tuned: the lecture split, its development names."""
-    if unknown := [name for name in config.tune if name not in TRIED | TRIED_ONCE]:
-        raise SystemExit(f"no rates to try for {unknown}, but for {[*TRIED, *TRIED_ONCE]}")
+    known = list(dict.fromkeys((*TRIED, *TRIED_WHOLE, *TRIED_ONCE, *TRIED_SETTINGS)))
+    if unknown := [name for name in config.tune if name not in known]:
+        raise SystemExit(f"nothing to try for {unknown}, but for {known}")
     head = {"version": VERSION, "split": "lecture", "tuning": True}
     for name in config.tune:
         for rate in TRIED_ONCE.get(name, ()):
             job = head | {"row": name, "kind": "one pass", "seed": TUNE_SEED, "rate": rate}
             yield job | _who(f"{name}(learning_rate={rate})", "lecture")
+        for setting in TRIED_SETTINGS.get(name, ()):
+            job = head | {"row": name, "kind": "one pass", "seed": TUNE_SEED, "setting": setting}
+            yield job | _who(f"{name}({setting})", "lecture")
         for rate in TRIED.get(name, ()):
-            passes = MODELS[name].passes
-            epochs = TUNE_EPOCHS.get(name, passes.epochs)
-            passes = dataclasses.replace(passes, learning_rate=rate, epochs=epochs)
+            passes = dataclasses.replace(MODELS[name].passes, learning_rate=rate)
             yield head | {"row": name} | _training(name, passes, TUNE_SEED)
+        for rate, epochs, dropout in TRIED_WHOLE.get(name, ()):
+            passes = Passes(epochs=epochs, learning_rate=rate)
+            yield head | {"row": name} | _training(name, passes, TUNE_SEED, dropout)
 
 
 # --- one job, in a process of its own ------------------------------------------------------------
@@ -240,7 +328,7 @@ def work(job: dict[str, Any], progress: Path) -> dict[str, Any]:
     if job["kind"] == "many passes":
         found = _many_passes(job, progress)
     else:
-        found = {"counted": _counted, "one pass": _one_pass}[job["kind"]](job)
+        found = _counted(job) if job["kind"] == "counted" else _lived(job)
     return {"seconds": time.process_time() - began} | found | {"memory": _peak_memory()}
 
 
@@ -262,18 +350,20 @@ def _counted(job: dict[str, Any]) -> dict[str, Any]:
     return {name: float(values.mean()) for name, values in found.items()}
 
 
-def _one_pass(job: dict[str, Any]) -> dict[str, Any]:
+def _lived(job: dict[str, Any]) -> dict[str, Any]:
     import loopymeta as lm
     from loopymeta.leaderboard import learner_of
     from loopymeta.living import live_through
 
     part = "dev" if job.get("tuning") else "test"
-    task = Names(held_out=part, split=job["split"])
+    task = Names(held_out=part, split=job["split"], passes=job.get("lives", 1))
     learner, theta = learner_of(job["entrant"], task, job["seed"])
     lived = live_through(
         lm.Lifetime(learner, task), theta, lm.key(job["seed"]), every=task.spec.length
     )
-    names = {"prequential": "prequential_nats", part: f"{part}_nats"}
+    names = {part: f"{part}_nats"}
+    if task.passes == 1:  # else most of it was met before
+        names["prequential"] = "prequential_nats"
     if part == "test":
         names["unseen"] = "test_unseen_nats"
     return {own: float(lived.metrics[name]) for own, name in names.items()}
@@ -282,7 +372,7 @@ def _one_pass(job: dict[str, Any]) -> dict[str, Any]:
 def _many_passes(job: dict[str, Any], progress: Path) -> dict[str, Any]:
     import jax
 
-    model, passes = MODELS[job["name"]].model, Passes(**job["passes"])
+    model, passes = _model(job), Passes(**job["passes"])
     train_rows, dev_rows, test_rows = _rows(job["split"])
     began, spent = time.process_time(), []
 
@@ -344,27 +434,28 @@ def _file(job: dict[str, Any], out: Path) -> Path:
     return out / f"{hashlib.sha256(text.encode()).hexdigest()[:24]}.json"
 
 
-def run(job: dict[str, Any], out: Path) -> None:
-    """Does a job that is not done yet."""
+def run(job: dict[str, Any], out: Path) -> bool:
+    """Does a job that is not done yet: whether it is done now."""
     path = _file(job, out)
     if path.exists():
-        return
+        return True
     what = f"{job['row']}, {job['kind']}, {job['split']}, seed {job['seed']}"
     print(what, flush=True)
     command = [sys.executable, __file__, "--work", str(path.with_suffix(".safetensors"))]
     done = subprocess.run(command, input=json.dumps(job), stdout=subprocess.PIPE, text=True)
     if done.returncode:
         print(f"{what}: failed, the rest goes on", file=sys.stderr)
-        return
+        return False
     found = json.loads(done.stdout.splitlines()[-1])
     write_atomic(path, (json.dumps({"job": job, "found": found}, indent=1) + "\n").encode())
     shown = {k: round(v, 4) for k, v in found.items() if isinstance(v, float)}
     print(f"  {shown}, {found['memory'] / 1e6:.0f} MB", flush=True)
+    return True
 
 
 def collect(jobs: list[dict[str, Any]], out: Path) -> list[dict[str, Any]]:
     """What is known of the jobs, without what makes them up."""
-    kept = ("row", "split", "kind", "seed", "passes", "rate")
+    kept = ("row", "split", "kind", "seed", "passes", "lives", "rate", "setting", "dropout")
     found = []
     for job in jobs:
         path = _file(job, out)
@@ -378,18 +469,93 @@ def merged(old: list[dict[str, Any]], new: list[dict[str, Any]]) -> list[dict[st
     """What was published before, replaced by what is known now, in the order of the table."""
 
     def of(one: dict[str, Any]) -> tuple[Any, ...]:
-        tried = one.get("rate") or one["passes"]["learning_rate"] if "test" not in one else 0.0
-        return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], tried)
+        if "test" in one:
+            tried = ()
+        elif "passes" in one:
+            tried = ("", one["passes"]["learning_rate"], one.get("dropout", 0.0))
+        else:
+            tried = (one.get("setting", ""), one.get("rate", 0.0))
+        return (list(ROWS).index(one["row"]), one["split"], one["kind"], one["seed"], *tried)
 
     return [each for _, each in sorted({of(one): one for one in (*old, *new)}.items())]
+
+
+# --- names that are made up ----------------------------------------------------------------------
+
+INVENTED = 1000
+"""Names that a model makes up."""
+SHOWN = 12
+"""How many of them stand on the page."""
+
+
+def invented(job: dict[str, Any], out: Path) -> dict[str, Any] | None:
+    """What a model that was trained in many passes makes up; None: it was not trained yet."""
+    import jax
+
+    path = _file(job, out)
+    if not path.exists():
+        return None
+    model, (rows, dev, _) = _model(job), _rows(job["split"])
+    key = jax.random.key(job["seed"])
+    weights = path.with_suffix(".safetensors")
+    done = train(model, Passes(**job["passes"]), rows, dev, key, file=weights)
+    made = sample(model, done.best, INVENTED, rows.shape[1], jax.random.key(TUNE_SEED))
+    names = ["".join(NAME_SYMBOLS[s] for s in row if s > 0) for row in made]
+    known = set(data.names_split(job["split"])[0])
+    return {
+        "row": job["row"],
+        "split": job["split"],
+        "seed": job["seed"],
+        "names": names[:SHOWN],
+        "known": float(np.mean([name in known for name in names])),
+        "different": len(set(names)) / len(names),
+    }
+
+
+def real_ones(split: str) -> dict[str, Any]:
+    """The same of test names, in the place of names that were made up."""
+    train_names, _, test_names = data.names_split(split)
+    np.random.default_rng(TUNE_SEED).shuffle(test_names)
+    names, known = test_names[:INVENTED], set(train_names)
+    return {
+        "row": None,
+        "split": split,
+        "names": names[:SHOWN],
+        "known": float(np.mean([name in known for name in names])),
+        "different": len(set(names)) / len(names),
+    }
+
+
+def all_invented(config: Config, out: Path) -> list[dict[str, Any]]:
+    """Names that are made up by each model that is trained, of one split and seed."""
+    one = dataclasses.replace(config, splits=config.splits[:1], seeds=config.seeds[:1])
+    jobs = [job for name in ROWS for job in jobs_of(name, one) if job["kind"] == "many passes"]
+    made = [each for job in jobs if (each := invented(job, out)) is not None]
+    if not made:
+        raise SystemExit(f"nothing is trained in {out} yet: --rows lstm,transformer does")
+    return [real_ones(config.splits[0]), *made]
+
+
+def invented_table(made: list[dict[str, Any]]) -> str:
+    """Names that were made up, as Markdown."""
+    lines = ["| | names | training names | different |", "|---" * 4 + "|"]
+    for one in made:
+        title = ROWS[one["row"]].title if one["row"] else "test names"
+        lines.append(
+            f"| {title} | {', '.join(one['names'])} | {one['known']:.1%} | {one['different']:.1%} |"
+        )
+    return "\n".join(lines)
 
 
 # --- the page ------------------------------------------------------------------------------------
 
 
+AGAIN_KINDS = ("many passes", "lived again")
+
+
 def _of(found: list[dict[str, Any]], kind: str, value: str) -> str:
     """Mean and standard deviation over seeds of one figure of a row, as text."""
-    kinds = ("counted", "one pass") if kind == "one pass" else (kind,)
+    kinds = ("counted", "one pass") if kind == "one pass" else AGAIN_KINDS
     values = [one[value] for one in found if one["kind"] in kinds and one[value] is not None]
     if not values:
         return ""
@@ -421,29 +587,41 @@ def table(found: list[dict[str, Any]], split: str) -> str:
 
 def passes_table(found: list[dict[str, Any]]) -> str:
     """How many passes were made, and at which of them the development names were predicted best."""
-    lines = ["| | split | seed | rate | passes | best | development | test |", "|---" * 8 + "|"]
+    lines = [
+        "| | split | seed | rate | left out | passes | best | development | test |",
+        "|---" * 9 + "|",
+    ]
     for one in found:
         if one["kind"] == "many passes":
             passes = one["passes"]
             test = f"{one['test']:.4f}" if "test" in one else ""
             lines.append(
                 f"| {ROWS[one['row']].title} | {one['split']} | {one['seed']} "
-                f"| {passes['learning_rate']:g} | {passes['epochs']} | {one['stopped']} "
+                f"| {passes['learning_rate']:g} | {one.get('dropout', 0):g} "
+                f"| {passes['epochs']} | {one['stopped']} "
                 f"| {one['dev']:.4f} | {test} |"
             )
     return "\n".join(lines)
 
 
 def tried_table(tuned: list[dict[str, Any]]) -> str:
-    """The rates that were tried in one pass."""
-    lines = ["| | rate | prequential | development |", "|---" * 4 + "|"]
+    """What was tried in one pass."""
+    lines = ["| | setting | prequential | development |", "|---" * 4 + "|"]
     for one in tuned:
         if one["kind"] == "one pass":
             lines.append(
-                f"| {ROWS[one['row']].title} | {one['rate']:g} | {one['prequential']:.4f} "
+                f"| {ROWS[one['row']].title} | {_setting(one)} | {one['prequential']:.4f} "
                 f"| {one['dev']:.4f} |"
             )
     return "\n".join(lines)
+
+
+def _setting(one: dict[str, Any]) -> str:
+    """What was other than the learner's own settings."""
+    if "rate" in one:
+        return f"rate {one['rate']:g}"
+    text = one["setting"].replace("learning_rate", "rate").replace("=", " ").replace('"', "")
+    return text.replace("num_", "") or "its own"
 
 
 def figure(found: list[dict[str, Any]]) -> Any:
@@ -459,13 +637,13 @@ def figure(found: list[dict[str, Any]]) -> Any:
     names = sorted({one["row"] for one in shown}, key=best, reverse=True)
     whole = Figure(figsize=(5.2 * len(splits), 1.4 + 0.3 * len(names)), layout="constrained")
     panels = whole.subplots(1, len(splits), sharey=True, squeeze=False)[0]
-    styles = (("one pass", plots.BLUE, "o"), ("many passes", plots.VERMILLION, "D"))
+    styles = (("one pass", plots.canvas.BLUE, "o"), ("many passes", plots.canvas.VERMILLION, "D"))
     for axes, split in zip(panels, splits, strict=True):
         for kind, color, marker in styles:
             mine = [
                 o
                 for o in shown
-                if o["split"] == split and (o["kind"] == "many passes") == (kind == "many passes")
+                if o["split"] == split and (o["kind"] in AGAIN_KINDS) == (kind == "many passes")
             ]
             places = [names.index(one["row"]) for one in mine]
             tests = [one["test"] for one in mine]
@@ -482,7 +660,9 @@ def figure(found: list[dict[str, Any]]) -> Any:
     return whole
 
 
-def write_page(found: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> None:
+def write_page(
+    found: list[dict[str, Any]], tuned: list[dict[str, Any]], made: list[dict[str, Any]]
+) -> None:
     """Fills docs/names.md, and draws its figure."""
     path = ROOT / "docs" / "names.md"
     begin, end = "<!-- results -->", "<!-- end -->"
@@ -490,6 +670,13 @@ def write_page(found: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> None
     for split in Config.splits:
         parts += [f"### The {split} split", table(found, split)]
     parts += ["### Passes", passes_table(found)]
+    if made:
+        about = (
+            f"Of {INVENTED:,} names that were drawn from what a model predicts after many passes "
+            f"(lecture split, one seed), the first {SHOWN}; how many of them are training names, "
+            "and how many are different:"
+        )
+        parts += ["### Names that were made up", about, invented_table(made)]
     if tuned:
         parts += ["### Rates that were tried", passes_table(tuned), tried_table(tuned)]
     page = path.read_text(encoding="utf-8")
@@ -499,43 +686,78 @@ def write_page(found: list[dict[str, Any]], tuned: list[dict[str, Any]]) -> None
     plots.save(figure(found), ROOT / "docs" / "figures" / "names_ladder.png")
 
 
-def main(config: Config) -> None:
-    """Does what is not done yet, then writes the page."""
+def main(config: Config) -> int:
+    """Does what is not done yet; shows what there is: the jobs that failed."""
     out = Path(config.out)
     out.mkdir(parents=True, exist_ok=True)
     tuning = list(tuning_jobs(config))
-    asked = [] if config.tune else rows_asked(config)
+    asked = [] if config.tune or config.invent else rows_asked(config)
     jobs = [job for name in asked for job in jobs_of(name, config)]
-    for job in (*tuning, *jobs):
-        run(job, out)
-    published = ROOT / "docs" / "names_ladder.json"
-    known = json.loads(published.read_text()) if published.exists() else {"found": [], "tuned": []}
-    known["found"] = merged(known["found"], collect(jobs, out))
-    known["tuned"] = merged(known["tuned"], collect(tuning, out))
-    write_atomic(published, (json.dumps(known, indent=1) + "\n").encode())
-    if known["found"]:
-        write_page(known["found"], known["tuned"])
-        for split in config.splits:
+    failed = [job for job in (*tuning, *jobs) if not run(job, out)]
+    known = {"found": collect(jobs, out), "tuned": collect(tuning, out), "invented": []}
+    if config.invent:
+        known["invented"] = all_invented(config, out)
+        print(invented_table(known["invented"]))
+    if config.publish:
+        known = publish(known)
+    for split in config.splits:
+        if any(one["split"] == split for one in known["found"]):
             print(f"\n{split}\n{table(known['found'], split)}")
+    if known["tuned"] and config.tune:
+        print(f"\n{passes_table(known['tuned'])}\n\n{tried_table(known['tuned'])}")
+    for job in failed:
+        print(f"failed: {job['row']}, {job['kind']}, {job['split']}", file=sys.stderr)
+    return len(failed)
+
+
+def publish(new: dict[str, Any]) -> dict[str, Any]:
+    """Lays what was found over what was published before, and makes the page of both."""
+    path = ROOT / "docs" / "names_ladder.json"
+    known = {"found": [], "tuned": [], "invented": []}
+    if path.exists():
+        known |= json.loads(path.read_text())
+    for part in ("found", "tuned"):
+        known[part] = merged(known[part], new[part])
+    known["invented"] = new["invented"] or known["invented"]
+    write_atomic(path, (json.dumps(known, indent=1) + "\n").encode())
+    write_page(known["found"], known["tuned"], known["invented"])
+    return known
 
 
 def _listed(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
 
 
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(each) for each in text.split(","))
+
+
+def _splits(text: str) -> tuple[str, ...]:
+    if unknown := set(_listed(text)) - set(Config.splits):
+        raise argparse.ArgumentTypeError(f"unknown {sorted(unknown)}: {', '.join(Config.splits)}")
+    return _listed(text)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", type=_listed, default=Config.rows)
-    parser.add_argument("--splits", type=_listed, default=Config.splits)
-    seeds = lambda text: tuple(int(each) for each in text.split(","))  # noqa: E731
-    parser.add_argument("--seeds", type=seeds, default=Config.seeds)
-    parser.add_argument("--rule", default=Config.rule)
-    parser.add_argument("--tune", type=_listed, default=Config.tune)
-    parser.add_argument("--out", default=Config.out)
+    rows = f"rows, with commas between: {', '.join(ROWS)}; none: nothing is run (default: all)"
+    parser.add_argument("--rows", type=_listed, default=Config.rows, help=rows)
+    splits = "lecture, makemore or, by default, both"
+    parser.add_argument("--splits", type=_splits, default=Config.splits, help=splits)
+    seeds = "of orders and newborn weights (default: 11,12,13)"
+    parser.add_argument("--seeds", type=_seeds, default=Config.seeds, help=seeds)
+    rule = "rule file or run folder of a meta-learned rule: a row of its own"
+    parser.add_argument("--rule", default=Config.rule, help=rule)
+    tune = "rows of which other settings are tried on the development names; nothing else is run"
+    parser.add_argument("--tune", type=_listed, default=Config.tune, help=tune)
+    invent = "names made up by what many passes trained; nothing else is run"
+    parser.add_argument("--invent", action="store_true", help=invent)
+    parser.add_argument("--publish", action="store_true", help="put what was found into docs/")
+    out = f"folder of what was found (default: {Config.out})"
+    parser.add_argument("--out", default=Config.out, help=out)
     parser.add_argument("--work", type=Path, help=argparse.SUPPRESS)
     given = vars(parser.parse_args())
     progress = given.pop("work")
     if progress is None:
-        main(Config(**given))
-    else:
-        print(json.dumps(work(json.load(sys.stdin), progress)))
+        sys.exit(1 if main(Config(**given)) else 0)
+    print(json.dumps(work(json.load(sys.stdin), progress)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -16,7 +17,7 @@ import pytest
 
 from loopymeta import offline
 from loopymeta.checkpoint import CheckpointError
-from loopymeta.learners import OnlineRNN
+from loopymeta.learners import PPM, OnlineRNN
 from loopymeta.learners.transformer import Transformer
 from loopymeta.offline import Passes, Recurrent, mean_nats, rows_of, train
 
@@ -92,9 +93,34 @@ def test_the_transformer_refuses():
         Transformer(num_heads=3)
     with pytest.raises(TypeError, match="width must be a whole number"):
         Transformer(width=8.5)
+    with pytest.raises(ValueError, match="dropout must be less than 1"):
+        Transformer(dropout=1)
+    with pytest.raises(ValueError, match="dropout must lie between 0 and 1, got -0.1"):
+        Transformer(dropout=-0.1)
     model = Transformer(num_layers=1, context=4)
     with pytest.raises(ValueError, match="at most 4 symbols, got 5"):
         jax.eval_shape(lambda: model.logits(model.init_weight(KEY), jnp.zeros(5, int)))
+
+
+def test_dropout_leaves_out_a_part_and_makes_up_for_it():
+    model = Transformer(dropout=0.25)
+    left = np.asarray(model._left(jnp.full((400, 50), 3.0), KEY))
+    assert set(np.unique(left).tolist()) == {0.0, 4.0}
+    np.testing.assert_allclose((left == 0).mean(), 0.25, atol=0.01)
+
+
+def test_dropout_is_only_there_while_it_learns():
+    whole = Transformer(num_symbols=4, width=8, num_layers=1, num_heads=2, context=4)
+    model = dataclasses.replace(whole, dropout=0.5)
+    weight, stimulus = model.init_weight(KEY), jnp.array([0, 1, 2])
+    one, other = (model.logits(weight, stimulus, jax.random.key(k)) for k in (1, 2))
+    assert not np.allclose(one, other)
+    assert same(model.logits(weight, stimulus), whole.logits(weight, stimulus))
+    dropped, kept = (train(each, PASSES, ROWS, ROWS, KEY) for each in (model, whole))
+    assert not same(dropped.weight, kept.weight)
+    np.testing.assert_allclose(
+        dropped.dev_nats[-1], mean_nats(whole, dropped.weight, jnp.asarray(ROWS)), rtol=1e-5
+    )
 
 
 # Rows and nats ------------------------------------------------------------------------------------
@@ -126,6 +152,104 @@ def test_mean_nats_by_hand(monkeypatch, together):
     assert len(nats) == 36
     found = jax.jit(lambda w: mean_nats(MODEL, w, jnp.asarray(ROWS)))(weight)
     np.testing.assert_allclose(found, np.mean(nats), rtol=1e-5)
+
+
+def test_only_the_networks_of_online_rnns_are_recurrent():
+    with pytest.raises(TypeError, match="the network of an OnlineRNN, got a PPM"):
+        Recurrent(PPM(4, 4))  # type: ignore[arg-type]
+
+
+# Making sequences up ------------------------------------------------------------------------------
+
+
+def chain(temperature):
+    """Rows of 20,000 sequences of a model whose every symbol is drawn by the one before alone."""
+    logits = jnp.array([[0.0, 2.0, 1.0], [1.0, -1.0, 0.5], [0.0, 0.0, 3.0]])
+
+    @dataclasses.dataclass(frozen=True)
+    class Chain:
+        def init_weight(self, key):
+            return logits
+
+        def logits(self, weight, stimulus, key=None):
+            return weight[stimulus]
+
+    made = offline.sample(Chain(), logits, 20_000, 6, KEY, temperature=temperature)
+    return made, np.asarray(logits, float)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.5])
+def test_what_is_made_up_is_drawn_from_what_is_predicted(temperature):
+    made, logits = chain(temperature)
+    assert made.shape == (20_000, 6) and made.dtype == np.int32
+    p = np.exp(logits / temperature)
+    p /= p.sum(axis=1, keepdims=True)
+    before = np.pad(made[:, :-1], ((0, 0), (1, 0)))
+    for symbol in range(3):
+        followed = made[(before == symbol) & (made >= 0)]
+        if symbol == 0:  # the beginning alone: nothing comes behind an end
+            assert len(followed) == 20_000
+        share = np.bincount(followed, minlength=3) / len(followed)
+        np.testing.assert_allclose(share, p[symbol], atol=4 * 0.5 / np.sqrt(len(followed)))
+
+
+def test_a_sequence_that_is_made_up_ends_with_its_end_mark():
+    made, _ = chain(1.0)
+    for row in made[:200].tolist():
+        if 0 in row:
+            assert set(row[row.index(0) + 1 :]) <= {-1} and -1 not in row[: row.index(0)]
+        else:
+            assert -1 not in row
+    assert offline.rows_of([[s for s in row if s >= 0] for row in made.tolist()], 6).tolist() == (
+        made.tolist()
+    )
+
+
+def test_the_most_probable_sequence():
+    made, _ = chain(0.0)
+    assert made[:3].tolist() == [[1, 0, -1, -1, -1, -1]] * 3
+
+
+@pytest.mark.parametrize(
+    "model",
+    [MODEL, Transformer(num_symbols=4, width=8, num_layers=1, num_heads=2, context=4)],
+    ids=["recurrent", "transformer"],
+)
+def test_what_was_learned_is_made_up(model):
+    done = train(model, Passes(epochs=60, batch=4, learning_rate=0.05), ROWS, ROWS, KEY)
+    made = offline.sample(model, done.best, 300, 4, KEY)
+    known = {tuple(row) for row in ROWS.tolist()}
+    assert np.mean([tuple(row) in known for row in made.tolist()]) > 0.9
+    assert {tuple(row) for row in made.tolist()} >= known
+
+
+@pytest.mark.parametrize("temperature", [1e-4, 1e-7, 1e-40, 5e-324])
+def test_hardly_any_temperature_is_none(temperature):
+    made, _ = chain(temperature)
+    assert made[:3].tolist() == [[1, 0, -1, -1, -1, -1]] * 3
+
+
+def test_making_up_refuses():
+    weight = MODEL.init_weight(KEY)
+    unknown = jax.tree.map(lambda x: x * jnp.nan, weight)
+    for temperature in (0.0, 1.0):
+        with pytest.raises(ValueError, match="predicted is nan"):
+            offline.sample(MODEL, unknown, 2, 4, KEY, temperature=temperature)
+    progress = offline.Progress(weight, None, 0, None, None, weight)
+    for act in (
+        lambda: offline.sample(MODEL, progress, 2, 4, KEY),
+        lambda: mean_nats(MODEL, progress, ROWS),
+    ):
+        with pytest.raises(TypeError, match=r"pass progress\.best"):
+            act()
+    for count, length, temperature, words in (
+        (0, 4, 1.0, "count must be at least 1"),
+        (1, 0, 1.0, "length must be at least 1"),
+        (1, 4, -1.0, "temperature must be at least 0"),
+        (1, 4, float("nan"), "temperature"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            offline.sample(MODEL, weight, count, length, KEY, temperature=temperature)
 
 
 # Training -----------------------------------------------------------------------------------------
@@ -171,6 +295,12 @@ def test_it_learns(trained):
     assert np.log(3) / 3 - 1e-3 < long.dev_nats[-1] < np.log(3) / 3 + 0.03 < trained[0].dev_nats[-1]
 
 
+def test_it_learns_in_float64_too(x64):
+    done = train(MODEL, Passes(epochs=1, batch=4), ROWS, ROWS, KEY)
+    assert {leaf.dtype for leaf in jax.tree.leaves(done.weight)} == {np.dtype("float64")}
+    assert np.isfinite(done.dev_nats).all()
+
+
 def test_the_best_weights_are_those_of_the_best_pass(trained):
     done, seen = trained
     assert int(np.argmin(done.dev_nats)) == 2 and same(done.best, done.weight)
@@ -212,6 +342,8 @@ def test_stop_and_go_on(tmp_path, trained):
     for rows, key in ((ROWS[:-1], KEY), (ROWS, jax.random.key(4))):
         with pytest.raises(CheckpointError, match="another training"):
             train(MODEL, PASSES, rows, ROWS, key, file=file)
+    with pytest.raises(CheckpointError, match="another number of passes"):
+        train(MODEL, dataclasses.replace(PASSES, epochs=4), ROWS, ROWS, KEY, file=file)
 
 
 def test_nothing_is_compiled_twice(trained):
@@ -221,6 +353,10 @@ def test_nothing_is_compiled_twice(trained):
     assert (newborn._cache_size(), one_pass._cache_size()) == (1, before) and before
 
 
+def test_lists_of_one_length_are_rows(trained):
+    assert same(train(MODEL, PASSES, ROWS.tolist(), ROWS.tolist(), KEY), trained[0])
+
+
 def test_training_refuses():
     with pytest.raises(ValueError, match="a minibatch has 32 sequences, but there are 12"):
         train(MODEL, Passes(), ROWS, ROWS, KEY)
@@ -228,6 +364,9 @@ def test_training_refuses():
         (ROWS, ROWS[:0], "at least one development sequence"),
         (ROWS + (ROWS == 3), ROWS, "rows must hold symbols 0 to 3, and -1 .* got -1 to 4"),
         (ROWS, ROWS - 1, "dev must hold symbols"),
+        ([[1, 2, 0], [2, 0]] * 6, ROWS, r"rows must be an array \[W, L\] .* rows_of makes"),
+        (ROWS, [1, 2, 0], r"dev must be an array \[W, L\]"),
+        (ROWS, ROWS * 0.5, "dev must be an array .* of whole numbers"),
     ):
         with pytest.raises(ValueError, match=words):
             train(MODEL, PASSES, rows, dev, KEY)

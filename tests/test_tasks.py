@@ -19,6 +19,7 @@ from loopymeta.tasks import (
     TASKS,
     Caesar,
     Delay,
+    Garbage,
     Memorize,
     Names,
     Outcome,
@@ -386,6 +387,34 @@ def test_names_pass_covers_every_training_name_once():
     assert decode(fixed.target, task.spec.symbols) == ".".join(train)[:60]
 
 
+def test_several_passes_meet_every_training_name_again_in_another_order():
+    once, thrice = Names(held_out="test"), Names(held_out="test", passes=3)
+    here(once)
+    train = data.names_split()[0]
+    one, three = (jax.jit(task.sample)(jax.random.key(0)) for task in (once, thrice))
+    assert thrice.spec.length == 3 * 182_625 + one.target[182_625:].size == three.target.size
+    taught = np.asarray(three.target)[np.asarray(three.taught)]
+    assert (taught[:182_625] == one.target[:182_625]).all()  # the first pass is the same
+    words = decode(taught, once.spec.symbols).split(".")[:-1]
+    passes = [words[k * len(train) : (k + 1) * len(train)] for k in range(3)]
+    assert all(Counter(each) == Counter(train) for each in passes)
+    assert passes[0] != passes[1] != passes[2] != passes[0]
+    assert (three.target[-100:] == one.target[-100:]).all()
+    assert (three.stimulus[1:182_626] == three.target[:182_625]).all()
+    loss = jnp.where(three.taught, 0.0, 3.0)
+    metrics = jax.jit(thrice.score)(Outcome(loss, loss, loss), three)
+    assert metrics["prequential_nats"] == 0 and metrics["test_nats"] == 3
+    assert metrics["test_unseen_nats"] == 3
+    cut = dataclasses.replace(thrice, symbols=200_000, held_out="none").sample(jax.random.key(0))
+    assert (cut.target == three.target[:200_000]).all()
+    slices = (Names(symbols=500, passes=k).sample(jax.random.key(0)) for k in (1, 2))
+    assert len({tuple(each.target.tolist()) for each in slices}) == 1
+    with pytest.raises(ValueError, match="symbols"):
+        _ = Names(symbols=400_000, passes=2).spec
+    with pytest.raises(ValueError, match="different names"):
+        _ = Names(symbols=200_000, passes=2, held_out="train", held_out_symbols=9).spec
+
+
 @pytest.mark.parametrize(
     ("part", "split"), [("dev", "lecture"), ("test", "lecture"), ("test", "makemore")]
 )
@@ -568,6 +597,7 @@ def test_encode_names_what_it_does_not_know():
         ("names", {"held_out_symbols": 9}, ValueError, "nothing is held out"),
         ("names", {"split": "lectures"}, ValueError, "Did you mean 'lecture'"),
         ("names", {"split": "makemore", "held_out": "dev"}, ValueError, "no development names"),
+        ("names", {"passes": 0}, ValueError, "passes"),
         ("text", {"file": 3}, TypeError, "file"),
         ("text", {"mode": "window"}, ValueError, "Did you mean 'windows'"),
         ("text", {"window": 0}, ValueError, "window"),
@@ -580,6 +610,16 @@ def test_encode_names_what_it_does_not_know():
 def test_bad_options(name, options, error, word):
     with pytest.raises(error, match=word):
         make_task(name, **options)
+
+
+def test_tasks_of_tasks_by_one_line_of_text():
+    task = make_task("garbage(memorize(length=6, alphabet=6), span=20)", form="silence")
+    assert task == Garbage(Memorize(length=6, alphabet=6), span=20, form="silence")
+    assert make_task("memorize()", length=7) == Memorize(length=7)
+    with pytest.raises(ValueError, match="unknown task 'memorise'. Did you mean 'memorize'"):
+        make_task("garbage(memorise(length=6))")
+    with pytest.raises(ValueError, match="unknown option of task .*'spam'. Did you mean 'span'"):
+        make_task("garbage(memorize)", spam=3)
 
 
 def test_building_a_task_needs_no_data(monkeypatch, tmp_path):

@@ -26,6 +26,7 @@ from loopymeta import _validate, checkpoint
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._version import __version__
 from loopymeta.learners import optimizers
+from loopymeta.learners.generation import COLDEST, check_known, draw
 from loopymeta.learners.optimizers import Optimizer
 from loopymeta.learners.recurrent import OnlineRNN
 
@@ -42,14 +43,20 @@ class SequenceModel(Protocol):
         """Fresh weights, any tree of arrays."""
         ...
 
-    def logits(self, weight: Any, stimulus: Array) -> Array:
-        """What is predicted at each symbol, from it and those before it: [L] -> [L, O]."""
+    def logits(self, weight: Any, stimulus: Array, key: Array | None = None) -> Array:
+        """What is predicted at each symbol, from it and those before it: [L] -> [L, O].
+
+        A key comes while it learns: of what is left out at random then, if anything is.
+        """
         ...
 
 
 @dataclasses.dataclass(frozen=True)
 class Recurrent:
     """The network of an `OnlineRNN`, silent before each sequence; its way of learning is not used.
+
+    Raises:
+      TypeError: it is another learner.
 
     >>> model = Recurrent(OnlineRNN(27, 27, cell="gru", width=8))
     >>> model.logits(model.init_weight(jax.random.key(0)), jnp.array([0, 5, 13])).shape
@@ -59,12 +66,19 @@ class Recurrent:
     network: OnlineRNN
     """Its sizes and cells."""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.network, OnlineRNN):
+            raise TypeError(
+                "Recurrent is for the network of an OnlineRNN, got a "
+                f"{type(self.network).__name__}, which cannot be trained in many passes"
+            )
+
     def init_weight(self, key: Array) -> Any:
         """Fresh weights."""
         return self.network.init_weight(key)
 
-    def logits(self, weight: Any, stimulus: Array) -> Array:
-        """See `SequenceModel`."""
+    def logits(self, weight: Any, stimulus: Array, key: Array | None = None) -> Array:
+        """See `SequenceModel`; nothing is left out."""
         heard = jax.nn.one_hot(stimulus, self.network.num_inputs)
 
         def hear(activity: Any, one: Array) -> tuple[Any, Array]:
@@ -163,11 +177,15 @@ def rows_of(
     return rows
 
 
-def _total(model: SequenceModel, weight: Any, rows: Array) -> tuple[Array, Array]:
+def _total(
+    model: SequenceModel, weight: Any, rows: Array, key: Array | None = None
+) -> tuple[Array, Array]:
     """(sum of nats, number of symbols) of some sequences [B, L], each heard after symbol 0."""
     counted, target = rows >= 0, jnp.maximum(rows, 0)
     stimulus = jnp.pad(target[:, :-1], ((0, 0), (1, 0)))
-    logits = jax.vmap(model.logits, in_axes=(None, 0))(weight, stimulus)
+    keys = None if key is None else jax.random.split(key, rows.shape[0])
+    over = (None, 0, None if key is None else 0)
+    logits = jax.vmap(model.logits, in_axes=over)(weight, stimulus, keys)
     log_p = jnp.take_along_axis(jax.nn.log_softmax(logits), target[..., None], axis=2)[..., 0]
     return -jnp.where(counted, log_p, 0.0).sum(), counted.sum()
 
@@ -176,13 +194,14 @@ def mean_nats(model: SequenceModel, weight: Any, rows: Array) -> Array:
     """Mean nats per symbol of sequences [W, L], end marks included; nothing is learned.
 
     Raises:
-      ValueError: there is no sequence.
+      ValueError: there is no sequence. TypeError: the weights are a whole `Progress`.
 
     >>> model = Recurrent(OnlineRNN(4, 4, cell="elman", width=2))
     >>> weight = jax.tree.map(jnp.zeros_like, model.init_weight(jax.random.key(0)))
     >>> print(f"{mean_nats(model, weight, rows_of([[1, 3, 1, 0], [2, 0]])):.3f}")  # ln 4
     1.386
     """
+    _check_weight(weight)
     if not rows.shape[0]:
         raise ValueError("there must be at least one sequence")
     together = min(_TOGETHER, rows.shape[0])
@@ -223,8 +242,8 @@ def train(
 
     Raises:
       ValueError: there are fewer training sequences than in a minibatch, no development sequences,
-        or symbols that the model does not have; it is to be kept in a file and its optimiser is a
-        function without a name.
+        or symbols that the model does not have; sequences are no rows of whole numbers; it is to be
+        kept in a file and its optimiser is a function without a name.
       CheckpointError: the file is damaged or of another training.
       OSError: the file cannot be written; where it has no folder, at once.
 
@@ -238,6 +257,7 @@ def train(
         raise ValueError(f"a minibatch has {passes.batch} sequences, but there are {len(rows)}")
     if not len(dev):
         raise ValueError("there must be at least one development sequence")
+    rows, dev = _array_of("rows", rows), _array_of("dev", dev)
     path = None if file is None else Path(file)
     if path is not None:
         checkpoint.check_folder(path)
@@ -249,12 +269,14 @@ def train(
         _check_symbols(model, progress.weight, name, given)
     identity = "" if path is None else _identity(model, passes, rows, dev, key)
     if path is not None and path.exists():
-        progress, metadata = checkpoint.load(path, progress)
-        if metadata.get("training") != identity:
+        stored = checkpoint.read(path)
+        if stored.metadata.get("training") != identity:
             raise checkpoint.CheckpointError(
-                f"{path} is of another training: another model, other passes, sequences or key, or "
-                "begun with another version of loopymeta or jax"
+                f"{path} is of another training: another model, another number of passes or other "
+                "settings of them, other sequences, another key, or begun with another version of "
+                "loopymeta or jax"
             )
+        progress = checkpoint.restore(stored, progress)
     rows_on, dev_on = jnp.asarray(rows), jnp.asarray(dev)
     for _ in range(int(progress.epoch), passes.epochs):
         progress = one_pass(progress, rows_on, dev_on, key_order)
@@ -269,6 +291,99 @@ def train(
             stacklevel=2,
         )
     return progress
+
+
+def sample(
+    model: SequenceModel,
+    weight: Any,
+    count: int,
+    length: int,
+    key: Array,
+    *,
+    temperature: float = 1.0,
+) -> Int[np.ndarray, "W L"]:
+    """Sequences that a model makes up: what it predicts is drawn, and fed back to it.
+
+      symbol ~ softmax(logits / temperature)
+
+    Args:
+      model: what was trained.
+      weight: its weights, such as ``best`` of a `Progress`.
+      count: W, how many.
+      length: L, symbols of the longest; at most as many as the model can hear.
+      key: random key.
+      temperature: 1 draws from what is predicted, less from what is probable; 0 takes the most
+        probable, and so does whatever is below 1e-6.
+
+    Returns:
+      Rows as `rows_of` makes them: each ends with the first symbol 0, -1 stands behind it; what had
+      not ended after ``length`` symbols is cut off.
+
+    Raises:
+      ValueError, TypeError: for numbers that cannot be; the model predicts nan; the weights are a
+        whole `Progress`.
+
+    >>> model = Recurrent(OnlineRNN(4, 4, cell="elman", width=2))
+    >>> weight = model.init_weight(jax.random.key(0))
+    >>> sample(model, weight, 5, 8, jax.random.key(1)).shape
+    (5, 8)
+    """
+    _check_weight(weight)
+    _validate.at_least("count", count, 1)
+    _validate.at_least("length", length, 1)
+    _validate.at_least("temperature", temperature, 0, whole=False)
+    sampler = _sampler(model, count, length, temperature < COLDEST)
+    drawn, known = sampler(weight, key, float(temperature))
+    check_known(bool(known))
+    ended = np.cumsum(np.asarray(drawn) == 0, axis=1)
+    behind = np.pad(ended[:, :-1], ((0, 0), (1, 0))) > 0
+    return np.where(behind, -1, drawn).astype(np.int32)
+
+
+@functools.lru_cache(maxsize=8)
+def _sampler(
+    model: SequenceModel, count: int, length: int, greedy: bool
+) -> Callable[[Any, Array, float], tuple[Array, Array]]:
+    """What draws symbols [W, L] one after the other; all so far are heard anew for each.
+
+    Beside them: whether all predictions were numbers.
+    """
+
+    @jax.jit
+    def rows(weight: Any, key: Array, temperature: Array) -> tuple[Array, Array]:
+        def one(heard: Array, step: tuple[Array, Array]) -> tuple[Array, Any]:
+            place, key = step
+            logits = jax.vmap(model.logits, in_axes=(None, 0))(weight, heard)[:, place]
+            symbol = draw(key, logits, temperature, greedy).astype(heard.dtype)
+            # Behind the last place there is none, and nothing is written.
+            heard = heard.at[:, place + 1].set(symbol, mode="drop")
+            return heard, (symbol, ~jnp.isnan(logits).any())
+
+        steps = (jnp.arange(length), jax.random.split(key, length))
+        drawn, known = jax.lax.scan(one, jnp.zeros((count, length), jnp.int32), steps)[1]
+        return drawn.T, known.all()
+
+    return rows
+
+
+def _array_of(name: str, given: Any) -> np.ndarray:
+    """Sequences [W, L] as an array."""
+    try:
+        rows = np.asarray(given)
+    except ValueError:  # lists of different lengths
+        rows = np.empty(0)
+    if rows.ndim != 2 or not np.issubdtype(rows.dtype, np.integer):
+        raise ValueError(
+            f"{name} must be an array [W, L] of whole numbers, which rows_of makes of sequences"
+        )
+    return rows
+
+
+def _check_weight(weight: Any) -> None:
+    if isinstance(weight, Progress):
+        raise TypeError(
+            "weight must be the weights of the model, got a whole Progress: pass progress.best"
+        )
 
 
 def _check_symbols(model: SequenceModel, weight: Any, name: str, rows: np.ndarray) -> None:
@@ -304,15 +419,17 @@ def _one_pass(
     order = jax.random.permutation(jax.random.fold_in(key, epoch), rows.shape[0])
     batches = order[: steps * passes.batch].reshape(steps, passes.batch)
 
-    def loss(weight: Any, batch: Array) -> tuple[Array, tuple[Array, Array]]:
-        nats, symbols = _total(model, weight, rows[batch])
+    def loss(weight: Any, batch: Array, key: Array) -> tuple[Array, tuple[Array, Array]]:
+        nats, symbols = _total(model, weight, rows[batch], key)
         return nats / symbols, (nats, symbols)
 
     def descend(now: tuple[Any, Any], step: tuple[Array, Array]) -> tuple[Any, Any]:
         (weight, optimizer), (at, batch) = now, step
-        gradient, totals = jax.grad(loss, has_aux=True)(weight, batch)
+        behind = epoch * steps + at
+        key_step = jax.random.fold_in(key, passes.epochs + behind)  # those before are of the orders
+        gradient, totals = jax.grad(loss, has_aux=True)(weight, batch, key_step)
         direction, optimizer = transform.update(gradient, optimizer, weight)
-        part = (epoch * steps + at) / (passes.epochs * steps)
+        part = behind / (passes.epochs * steps)
         left = passes.final + (1 - passes.final) * (1 + jnp.cos(jnp.pi * part)) / 2
         rate = passes.learning_rate * left
         return (jax.tree.map(lambda w, d: w + rate * d, weight, direction), optimizer), totals

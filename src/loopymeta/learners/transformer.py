@@ -23,7 +23,7 @@ class Transformer:
 
     It is no `loopymeta.Learner`: it is trained on whole sequences by `loopymeta.offline`.
 
-    References: Vaswani et al. (2017); Radford et al. (2019).
+    References: Vaswani et al. (2017); Radford et al. (2019); Srivastava et al. (2014), dropout.
 
     Raises:
       ValueError, TypeError: for sizes that cannot be.
@@ -43,10 +43,17 @@ class Transformer:
     """Heads of attention; each has width / num_heads numbers."""
     context: int = 16
     """Symbols in the longest sequence."""
+    dropout: float = 0.0
+    """Part of the numbers that is left out while it learns, of what enters the first block and of
+    what each half of a block adds; the others are scaled up to make up for it. makemore's script
+    leaves out nothing."""
 
     def __post_init__(self) -> None:
-        for field in dataclasses.fields(self):
-            _validate.at_least(field.name, getattr(self, field.name), 1)
+        for name in ("num_symbols", "width", "num_layers", "num_heads", "context"):
+            _validate.at_least(name, getattr(self, name), 1)
+        _validate.between("dropout", self.dropout, 0, 1)
+        if self.dropout == 1:
+            raise ValueError("dropout must be less than 1, or nothing would be left")
         if self.width % self.num_heads:
             raise ValueError(
                 f"num_heads must divide the width {self.width}, got num_heads={self.num_heads}"
@@ -89,18 +96,37 @@ class Transformer:
             "readout": uniform(width**-0.5, width, self.num_symbols),
         }
 
-    def logits(self, weight: Any, stimulus: Array) -> Array:
-        """What is predicted at each symbol of a sequence: [L] -> [L, O]."""
+    def logits(self, weight: Any, stimulus: Array, key: Array | None = None) -> Array:
+        """What is predicted at each symbol of a sequence: [L] -> [L, O].
+
+        Args:
+          weight: see `init_weight`.
+          stimulus: [L] symbols.
+          key: of what is left out at random; None: nothing is.
+        """
         if stimulus.shape[0] > self.context:
             raise ValueError(
                 f"a sequence has at most {self.context} symbols, got {stimulus.shape[0]}"
             )
-        signal = weight["symbols"][stimulus] + weight["places"][: stimulus.shape[0]]
+        if key is None or not self.dropout:
+            keys = iter([None] * (1 + 2 * self.num_layers))
+        else:
+            keys = iter(jax.random.split(key, 1 + 2 * self.num_layers))
+        symbols = weight["symbols"][stimulus] + weight["places"][: stimulus.shape[0]]
+        signal = self._left(symbols, next(keys))
         for block in weight["blocks"]:
-            signal = signal + self._attend(block, _normalised(block["before"], signal))
+            taken = self._attend(block, _normalised(block["before"], signal))
+            signal = signal + self._left(taken, next(keys))
             wide = jax.nn.gelu(_linear(block["wide"], _normalised(block["between"], signal)))
-            signal = signal + _linear(block["narrow"], wide)
+            signal = signal + self._left(_linear(block["narrow"], wide), next(keys))
         return _normalised(weight["after"], signal) @ weight["readout"]
+
+    def _left(self, signal: Array, key: Array | None) -> Array:
+        """What is left of a signal [L, width] when part of it is left out; without a key, all."""
+        if key is None:
+            return signal
+        kept = 1 - self.dropout
+        return jnp.where(jax.random.bernoulli(key, kept, signal.shape), signal / kept, 0)
 
     def _attend(self, block: Any, signal: Array) -> Array:
         """What each symbol takes from itself and those before it: [L, width] -> [L, width]."""

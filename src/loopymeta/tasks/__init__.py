@@ -102,22 +102,32 @@ TASKS: dict[str, type] = {
 def make_task(name: str, **options: Any) -> Task:
     """A task by its name, with options other than the defaults.
 
+    Args:
+      name: one of `TASKS`, or a line of text with options in brackets, as on the command line: so
+        tasks are named that are made of tasks (`loopymeta.rule_text.task_from_text`).
+      **options: fields of the task; those of the text give way.
+
     Raises:
       ValueError: for an unknown task or option (the nearest is suggested) or a bad value.
 
     >>> make_task("reversal", n=2).n
     2
+    >>> make_task("garbage(reversal(n=2))", span=30).task.n
+    2
     >>> make_task("revursal")
     Traceback (most recent call last):
     ValueError: unknown task 'revursal'. Did you mean 'reversal'? Known: add, boolean, ...
     """
-    if name not in TASKS:
+    from loopymeta.rule_text import task_from_text  # which is made of the tasks here
+
+    if name not in TASKS and "(" not in name:
         raise _validate.unknown("task", name, TASKS)
-    known = [field.name for field in dataclasses.fields(TASKS[name])]
+    task: Any = task_from_text(name) if "(" in name else TASKS[name]
+    known = [field.name for field in dataclasses.fields(task)]
     for option in options:
         if option not in known:
             raise _validate.unknown(f"option of task {name!r},", option, known)
-    return TASKS[name](**options)
+    return dataclasses.replace(task, **options) if "(" in name else task(**options)
 
 
 __all__ = [

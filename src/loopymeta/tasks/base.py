@@ -35,6 +35,9 @@ class Spec:
       symbols: names of the symbols, for printing; targets index into them too.
       lifespan: symbols that one learner lives: fewer than ``length`` where a newborn takes its
         place in mid-life (see `loopymeta.interventions`); unset, ``length``.
+      text: whether it is written language, a character at a time: learners have settings for it.
+      boundary: the symbol between samples that have nothing to do with one another, if there are
+        such: what counts contexts ends them there.
 
     >>> Spec(num_inputs=3, num_outputs=3, length=10, chance=1 / 3).loss
     'cross_entropy'
@@ -48,6 +51,8 @@ class Spec:
     floor: float | None = None
     symbols: tuple[str, ...] | None = None
     lifespan: int | None = None
+    text: bool = False
+    boundary: int | None = None
 
     @property
     def guess_loss(self) -> float:

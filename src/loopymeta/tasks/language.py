@@ -114,9 +114,11 @@ def _check_sizes(symbols: int | None, held_out: str, held_out_symbols: int | Non
         )
 
 
-def _check_available(name: str, wanted: int, available: int) -> None:
+def _check_available(name: str, wanted: int, available: int, cure: str = "") -> None:
     if wanted > available:
-        raise ValueError(f"{name} must be at most {available:,} (all there is), got {wanted:,}")
+        raise ValueError(
+            f"{name} must be at most {available:,} (all there is{cure}), got {wanted:,}"
+        )
 
 
 # Names --------------------------------------------------------------------------------------------
@@ -206,6 +208,10 @@ class Names:
     ``split="makemore"`` takes the split of makemore's own script instead: 31,033 training names
     (220,980 symbols), 1,000 test names, no development names (`loopymeta.data.names_split`).
 
+    ``passes=5`` reads all training names five times, in an order that is fresh each time: what is
+    predicted before it is taught was taught before then, so that only what is held out says how
+    good the learner is.
+
     Metrics: ``loss`` and ``accuracy`` over everything scored (both phases), ``prequential_nats``
     (phase 0: predicted before taught), ``nats_curve`` (the same over 20 equal blocks), and
     ``dev_nats``, ``test_nats`` or ``held_out_nats`` (phase 1; the last for ``held_out="train"``);
@@ -224,7 +230,7 @@ class Names:
     """
 
     symbols: int | None = None
-    """Symbols that are taught; unset, one pass over all training names."""
+    """Symbols that are taught; unset, all passes over all training names."""
     order: Literal["random", "fixed"] = "random"
     """Whether the names come in fresh random order, or in the order of the split."""
     held_out: Literal["none", "dev", "test", "train"] = "none"
@@ -233,8 +239,11 @@ class Names:
     """Symbols of what is appended; unset, all of it."""
     split: Literal["lecture", "makemore"] = "lecture"
     """Which names are training, development and test names."""
+    passes: int = 1
+    """How often all training names are read, if ``symbols`` do not end before."""
 
     def __post_init__(self):
+        _validate.at_least("passes", self.passes, 1)
         _validate.choice("order", self.order, ["random", "fixed"])
         _validate.choice("held_out", self.held_out, ["none", "dev", "test", "train"])
         _validate.choice("split", self.split, ["lecture", "makemore"])
@@ -245,7 +254,7 @@ class Names:
     @property
     def _sizes(self) -> tuple[int, int]:
         """Symbols taught and symbols held out."""
-        available = _names("train", self.split).flat.size
+        available = self.passes * _names("train", self.split).flat.size
         taught = available if self.symbols is None else self.symbols
         _check_available("symbols", taught, available)
         if self.held_out == "none":
@@ -277,6 +286,8 @@ class Names:
             chance=float(counts.max() / counts.sum()),
             floor=None,
             symbols=NAME_SYMBOLS,
+            text=True,
+            boundary=0,
         )
 
     def encode(self, text: str) -> Int[np.ndarray, "T"]:
@@ -300,7 +311,12 @@ class Names:
             order = jax.random.permutation(key, total)
         else:
             order = _walk(key, words + words_held_out, total)
-        parts = [_string_of_names(train, order[:words], num_taught)]
+        met = [order[:words]]
+        for again in range(1, math.ceil(num_taught / train.flat.size)):
+            key_again = jax.random.fold_in(key, again)
+            fixed = self.order == "fixed"
+            met.append(order if fixed else jax.random.permutation(key_again, total))
+        parts = [_string_of_names(train, jnp.concatenate(met), num_taught)]
         if self.held_out == "train":
             order = order[words : words + words_held_out]
             parts.append(_string_of_names(train, order, num_held_out))
@@ -409,7 +425,8 @@ class Text:
         available = corpus.num_train - 1
         taught = available if self.symbols is None else self.symbols
         if self.mode == "running":
-            _check_available("symbols", taught, available)
+            cure = "" if self.held_out == "train" else "; symbols=None takes it"
+            _check_available("symbols", taught, available, cure)
         else:
             _check_available("window", self.window, self._arc(corpus.num_train)[0] - 1)
         if self.held_out == "none":
@@ -424,7 +441,9 @@ class Text:
             return taught, self.held_out_symbols
         available = corpus.flat.size - corpus.num_train - 1
         held_out = available if self.held_out_symbols is None else self.held_out_symbols
-        _check_available("held_out_symbols", held_out, available)
+        _check_available(
+            "held_out_symbols", held_out, available, "; held_out_symbols=None takes it"
+        )
         return taught, held_out
 
     @property
@@ -439,6 +458,7 @@ class Text:
             chance=corpus.chance,
             floor=None,
             symbols=corpus.symbols,
+            text=True,
         )
 
     def encode(self, text: str) -> Int[np.ndarray, "T"]:
