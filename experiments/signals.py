@@ -6,7 +6,7 @@ backpropagation through the last 16 symbols. Rates are chosen on seeds of their 
 is reported on fresh ones. Beside it: the cosine of each method's gradient to the exact one.
 
     python experiments/signals.py live [--methods rflo snap1] [--tasks henon]
-    python experiments/signals.py protocols
+    python experiments/signals.py protocols [--methods rtrl]
     python experiments/signals.py cosine
     python experiments/signals.py page
 
@@ -34,11 +34,13 @@ import numpy as np
 import loopymeta as lm
 from loopymeta.checkpoint import write_atomic
 from loopymeta.learners import OnlineGradient, OnlineRNN, Parallel
+from loopymeta.plots import canvas
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = DOCS / "online_gradient.md"
 FIGURES = DOCS / "figures"
 TASKS = ("henon", "mackey_glass", "lorenz")
+TITLES = {"henon": "Hénon", "mackey_glass": "Mackey-Glass", "lorenz": "Lorenz"}
 REPORTED = {
     "rflo": (0.0704, 0.0572, 0.0442),
     "snap1": (0.0052, 0.0050, 0.0024),
@@ -189,53 +191,119 @@ PROTOCOLS = {
     "sgd": (0.001, 0.003, 0.01, 0.03),
 }
 """Optimisers and rates that stay the same all life, which others may have used."""
+TRIED = dict.fromkeys(("snap1", "rflo", "rflo_random", "rflo_own"), PROTOCOLS) | {
+    "rtrl": {"adam": (0.003,)}
+}
+"""Which of them are tried for whom; of RTRL, which is slow, the one that comes near for SnAp-1."""
 STAYS = 1e6  # a horizon at which a rate stays the same
 PARTS = {"all": "all of a life", "late": "the second half", "last": "the last twentieth"}
 
 
-def protocols(config: Config, path: Path) -> None:
-    """Writes the errors of each way to learn under each protocol, on one seed."""
+Protocol = tuple[str, float]
+"""Optimiser, rate."""
+
+
+def protocols(config: Config, path: Path, methods: Iterable[str]) -> None:
+    """Writes the errors of each way to learn under each protocol, on the first fresh seed.
+
+    Then those under the one that comes nearest to what others report, on the other seeds.
+    """
     rows = json.loads(path.read_text()) if path.exists() else []
-    done = {(row["method"], row["optimizer"], row["rate"], row["task"]) for row in rows}
-    for name, (optimizer, rates), task_name in itertools.product(
-        ("snap1", "rflo", "rflo_random", "rflo_own"), PROTOCOLS.items(), TASKS
-    ):
-        task = lm.make_task(task_name, symbols=config.symbols)
-        choices = VARIANTS[name].choices | {"optimizer": optimizer}
-        learner = OnlineGradient.for_spec(task.spec, width=config.width, **choices)
-        life = jax.jit(Parallel(lm.Lifetime(learner, task), config.streams))
-        for rate in rates:
-            if (name, optimizer, rate, task_name) in done:
-                continue
-            theta = {"learning_rate": jnp.asarray(rate), "horizon": jnp.asarray(STAYS)}
-            metrics = jax.device_get(life(theta, lm.key(config.fresh[0]))[1])
-            errors = (metrics["nmse"], metrics["nmse_late"], metrics["nmse_curve"][-1])
-            row = {"method": name, "optimizer": optimizer, "rate": rate, "task": task_name}
-            row |= dict(zip(PARTS, [float(f"{e:.4g}") for e in errors], strict=True))
-            print(row, flush=True)
-            rows.append(row)
-            write_atomic(path, (json.dumps(rows, indent=1) + "\n").encode())
+    names = [name for name in TRIED if name in methods]
+    for name, task in itertools.product(names, TASKS):
+        for optimizer, rates in TRIED[name].items():
+            _live_protocols(config, rows, path, name, optimizer, rates, task, config.fresh[:1])
+    for name, task in itertools.product(names, TASKS):
+        (optimizer, rate), *_ = nearest(config, rows, name)
+        if name != "rtrl":  # whose only protocol was not chosen by what came of it
+            seeds = config.fresh[1:]
+            _live_protocols(config, rows, path, name, optimizer, (rate,), task, seeds)
 
 
-def protocol_table(rows: list[dict[str, Any]]) -> str:
+def _live_protocols(
+    config: Config,
+    rows: list[dict[str, Any]],
+    path: Path,
+    name: str,
+    optimizer: str,
+    rates: Iterable[float],
+    task_name: str,
+    seeds: Iterable[int],
+) -> None:
+    """Adds what is not yet there of a way to learn under a protocol, row by row."""
+    head = {"method": name, "optimizer": optimizer, "task": task_name}
+    asked = [head | {"rate": r, "seed": s} for r, s in itertools.product(rates, seeds)]
+    asked = [one for one in asked if not any(one.items() <= row.items() for row in rows)]
+    if not asked:
+        return
+    task = lm.make_task(task_name, symbols=config.symbols)
+    choices = VARIANTS[name].choices | {"optimizer": optimizer}
+    learner = OnlineGradient.for_spec(task.spec, width=config.width, **choices)
+    life = jax.jit(Parallel(lm.Lifetime(learner, task), config.streams))
+    for one in asked:
+        theta = {"learning_rate": jnp.asarray(one["rate"]), "horizon": jnp.asarray(STAYS)}
+        metrics = jax.device_get(life(theta, lm.key(one["seed"]))[1])
+        errors = (metrics["nmse"], metrics["nmse_late"], metrics["nmse_curve"][-1])
+        row = one | dict(zip(PARTS, [float(f"{e:.4g}") for e in errors], strict=True))
+        print(row, flush=True)
+        rows.append(row)
+        write_atomic(path, (json.dumps(rows, indent=1) + "\n").encode())
+
+
+def nearest(
+    config: Config, rows: list[dict[str, Any]], name: str
+) -> tuple[Protocol, str, list[float], float]:
+    """Of a way to learn: the protocol and part of a life nearest to what others report.
+
+    Returns:
+      Protocol, part, errors task by task, and by what factor they are off where most.
+    """
+    reported = REPORTED[VARIANTS[name].choices["method"]]
+    seed = config.fresh[0]
+    errors = {(r["method"], r["optimizer"], r["rate"], r["task"], r["seed"]): r for r in rows}
+    best: Any = (("", 0.0), "", [], np.inf)
+    for optimizer, rates in TRIED[name].items():
+        for rate, part in itertools.product(rates, PARTS):
+            own = [errors[name, optimizer, rate, task, seed][part] for task in TASKS]
+            ratio = off_by(own, reported)
+            if ratio < best[-1]:  # never where a life diverged
+                best = ((optimizer, rate), part, own, ratio)
+    return best
+
+
+def off_by(errors: Iterable[float], reported: Iterable[float]) -> float:
+    """By what factor errors are off where they are off most."""
+    ratios = np.array(list(errors)) / np.array(list(reported))
+    return float(np.exp(np.abs(np.log(ratios)).max()))
+
+
+def protocol_table(config: Config, rows: list[dict[str, Any]]) -> str:
     """Of each method the protocol whose errors are nearest to those that others report."""
     lines = [
-        "| | optimiser | rate | part | errors | reported | largest ratio |",
-        "|---" * 7 + "|",
+        "| | optimiser | rate | part | reported | errors | off by | on other seeds | off by |",
+        "|---" * 9 + "|",
     ]
-    errors = {(r["method"], r["optimizer"], r["rate"], r["task"]): r for r in rows}
-    for name in dict.fromkeys(row["method"] for row in rows):
+    for name in (each for each in TRIED if any(row["method"] == each for row in rows)):
         reported = REPORTED[VARIANTS[name].choices["method"]]
-        best: tuple[float, str] = (np.inf, "")
-        for optimizer, rates in PROTOCOLS.items():
-            for rate, part in itertools.product(rates, PARTS):
-                own = [errors[name, optimizer, rate, task][part] for task in TASKS]
-                ratio = float(np.exp(np.abs(np.log(np.array(own) / reported)).max()))
-                if ratio < best[0]:  # never where a life diverged
-                    shown = [", ".join(f"{e:.2g}" for e in each) for each in (own, reported)]
-                    cells = [VARIANTS[name].name, optimizer, f"{rate:g}", PARTS[part], *shown]
-                    best = ratio, "| " + " | ".join([*cells, f"{ratio:.1f}"]) + " |"
-        lines.append(best[1])
+        (optimizer, rate), part, errors, ratio = nearest(config, rows, name)
+        others = [
+            [
+                row[part]
+                for row in rows
+                if (row["method"], row["optimizer"], row["rate"], row["task"])
+                == (name, optimizer, rate, task)
+                and row["seed"] != config.fresh[0]
+            ]
+            for task in TASKS
+        ]
+        shown = [", ".join(f"{e:.2g}" for e in each) for each in (reported, errors)]
+        cells = [VARIANTS[name].name, optimizer, f"{rate:g}", PARTS[part], *shown, f"{ratio:.2f}"]
+        if all(others):
+            medians = [float(np.median(each)) for each in others]
+            cells += [", ".join(f"{e:.2g}" for e in medians), f"{off_by(medians, reported):.2f}"]
+        else:
+            cells += ["", ""]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
@@ -243,18 +311,17 @@ def protocol_table(rows: list[dict[str, Any]]) -> str:
 
 WARM, MEASURED = 100, 200  # symbols at fixed weights: for the influence to build up, and measured
 AGES = (0, 1000, 10000)
-METHODS_AND_FEEDBACK = (
-    ("rtrl", "symmetric"),
-    ("snap1", "symmetric"),
-    ("rflo", "symmetric"),
-    ("rflo", "random"),
-    ("eprop", "random"),
-    ("dfa", "random"),
-    ("uoro", "symmetric"),
-)
-COSINES = {
-    name: VARIANTS[name] for name in ("snap1", "rflo", "rflo_random", "eprop", "dfa", "uoro")
+WAYS: dict[str, dict[str, Any]] = {
+    "rtrl": {"method": "rtrl"},
+    "snap1": {"method": "snap1"},
+    "rflo": {"method": "rflo"},
+    "rflo, traces fade by .1": {"method": "rflo", "decay": 0.1},
+    "rflo, random feedback": {"method": "rflo", "feedback": "random"},
+    "eprop, random feedback": {"method": "eprop", "feedback": "random"},
+    "dfa, random feedback": {"method": "dfa", "feedback": "random"},
+    "uoro": {"method": "uoro"},
 }
+"""Whose gradients are compared; feedback is symmetric where nothing is said."""
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2, 3))
@@ -272,8 +339,8 @@ def _gradients(task_name: str, age: int, leak: float, width: int, key: Any) -> d
     if age:
         state = life.advance(theta, state, split(slice(age)), key)[0]
     rest, found = split(slice(age, None)), {}
-    for method, feedback in METHODS_AND_FEEDBACK:
-        learner = dataclasses.replace(life.learner, method=method, feedback=feedback)
+    for name, way in WAYS.items():
+        learner = dataclasses.replace(life.learner, **({"feedback": "symmetric"} | way))
         newborn = learner.init(jax.random.fold_in(key, 1), theta)
         own = state._replace(influence=newborn.influence, feedback=newborn.feedback)
 
@@ -283,9 +350,8 @@ def _gradients(task_name: str, age: int, leak: float, width: int, key: Any) -> d
             return state, jnp.concatenate([x.ravel() for x in jax.tree.leaves(gradient["cells"])])
 
         keys = jax.random.split(jax.random.fold_in(key, 2), WARM + MEASURED)
-        found[f"{method}, {feedback}"] = jax.lax.scan(one, own, (rest.stimulus, rest.target, keys))[
-            1
-        ][WARM:]
+        heard = (rest.stimulus, rest.target, keys)
+        found[name] = jax.lax.scan(one, own, heard)[1][WARM:]
     return found
 
 
@@ -304,7 +370,7 @@ def cosines(task: str, age: int, leak: float, seeds: Iterable[int], width: int =
     table: dict[str, dict[str, list[float]]] = {}
     for seed in seeds:
         found = jax.device_get(_gradients(task, age, leak, width, lm.key(seed)))
-        exact = found.pop("rtrl, symmetric")
+        exact = found.pop("rtrl")
         for name, gradients in found.items():
             row = table.setdefault(name, {"symbol": [], "sum": []})
             row["symbol"].append(round(float(cosine(gradients, exact).mean()), 4))
@@ -371,7 +437,7 @@ def error_table(config: Config, lives: Lives) -> str:
 
 def cosine_table(rows: list[dict[str, Any]]) -> str:
     """Cosines to the exact gradient, mean over seeds and their range."""
-    methods = [f"{method}, {feedback}" for method, feedback in METHODS_AND_FEEDBACK[1:]]
+    methods = [name for name in WAYS if name != "rtrl"]
     lines = [
         "| task | leak | symbols learned | " + " | ".join(methods) + " |",
         "|---" * (len(methods) + 3) + "|",
@@ -382,30 +448,31 @@ def cosine_table(rows: list[dict[str, Any]]) -> str:
             values = row["methods"][method]["symbol"]
             cells.append(f"{np.mean(values):.2f} ({min(values):.2f} to {max(values):.2f})")
         lines.append("| " + " | ".join(cells) + " |")
+    learned = [row["methods"] for row in rows if row["leak"] == 1 and row["age"]]
+    means = [np.mean([row[method]["symbol"] for row in learned]) for method in methods]
+    cells = ["**all three**", "1", "1,000 and 10,000", *(f"**{mean:.2f}**" for mean in means)]
+    lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def draw(config: Config, lives: Lives, path: Path) -> None:
     """The error over a life: the median of the seeds, and their range."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(1, 3, figsize=(11, 3.6), sharey=True, layout="constrained")
-    colors = dict(zip(VARIANTS, plt.get_cmap("tab10").colors, strict=False))
+    figure = canvas.blank(11, 3.8)
+    axes = figure.subplots(1, 3, sharey=True)
+    shown = list(dict.fromkeys(name for name, _ in lived(config, lives)))
+    colors = dict(zip(shown, (canvas.BLUE, *canvas.CYCLE), strict=False))
+    for axis, task in zip(axes, TASKS, strict=True):
+        canvas.dress(axis, TITLES[task], "symbols")
+        axis.set(yscale="log", xticks=range(0, config.symbols + 1, config.symbols // 3))
     for name, task in lived(config, lives):
-        axis = axes[TASKS.index(task)]
         curves = np.array([life["curve"] for life in fresh_of(config, lives, task, name)])
         symbols = (np.arange(curves.shape[1]) + 0.5) * config.symbols / curves.shape[1]
-        style = {"color": colors[name]}
-        axis.plot(symbols, np.median(curves, 0), label=VARIANTS[name].name, lw=1.3, **style)
+        axis, style = axes[TASKS.index(task)], {"color": colors[name]}
+        axis.plot(symbols, np.median(curves, 0), label=VARIANTS[name].name, lw=1.6, **style)
         axis.fill_between(symbols, curves.min(0), curves.max(0), alpha=0.15, lw=0, **style)
-        axis.set(yscale="log", title=task, xlabel="symbols")
-    axes[0].set_ylabel("squared error / variance")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize=8)
-    figure.savefig(path, dpi=110)
-    plt.close(figure)
+    axes[0].set_ylabel("squared error / variance", fontsize=canvas.NORMAL)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", frameon=False)
+    canvas.save(figure, path, dpi=110)
 
 
 def write_page(config: Config) -> None:
@@ -421,7 +488,7 @@ def write_page(config: Config) -> None:
     found = json.loads(protocol_file.read_text()) if protocol_file.exists() else []
     for mark, table in (
         ("errors", error_table(config, lives)),
-        ("protocols", protocol_table(found)),
+        ("protocols", protocol_table(config, found)),
         ("cosines", cosine_table(rows)),
     ):
         start, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
@@ -440,7 +507,7 @@ if __name__ == "__main__":
     if given.command == "live":
         main(Config(), FIGURES / "signals.json", given.tasks, given.methods)
     elif given.command == "protocols":
-        protocols(Config(), FIGURES / "signals_protocols.json")
+        protocols(Config(), FIGURES / "signals_protocols.json", given.methods)
     elif given.command == "cosine":
         main_cosines(Config(), FIGURES / "signals_cosine.json")
     else:

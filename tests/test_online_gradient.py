@@ -17,7 +17,7 @@ from loopymeta.learners.online_gradient import METHODS
 from loopymeta.learners.parallel import STREAMS
 from loopymeta.lifetime import Learner, Lifetime, symbol_loss
 from loopymeta.network import Teaching
-from loopymeta.tasks import Henon, Memorize, Names
+from loopymeta.tasks import Caesar, Henon, Memorize, Names
 from loopymeta.testing import check_learner
 
 I, O, N, T = 3, 2, 5, 12
@@ -297,7 +297,8 @@ def test_rates_by_name_are_those_tuned_on_names_for_text_alone():
     assert by_name.learner_of("uoro", Names()).learning_rate == 0.0003
     assert by_name.learner_of("uoro(learning_rate=0.01)", Names()).learning_rate == 0.01
     assert by_name.learner_of("snap1", Names()).learning_rate == 0.001
-    assert by_name.learner_of("hierarchical(widths=(4, 4))", Names()).learning_rate == 0.01
+    for task in (Caesar(), Names()):  # one for all
+        assert by_name.learner_of("hierarchical(widths=(4, 4))", task).learning_rate == 0.02
 
 
 def test_uoro_asks_for_a_key():
@@ -442,9 +443,9 @@ def test_cosines_to_the_exact_gradient(signals):
     """Loosely those of docs/online_gradient.md, in a small network."""
     found = signals.cosines("henon", 1000, 0.5, (0, 1), width=16)
     mean = {name: np.mean(row["symbol"]) for name, row in found.items()}
-    assert mean["snap1, symmetric"] > 0.4
-    assert mean["snap1, symmetric"] > mean["rflo, symmetric"] > 0.2
-    assert abs(mean["uoro, symmetric"]) < 0.3
+    assert mean["snap1"] > 0.4
+    assert mean["snap1"] > mean["rflo"] > mean["rflo, traces fade by .1"] > 0.1
+    assert abs(mean["uoro"]) < 0.3
 
 
 @pytest.mark.slow

@@ -126,7 +126,7 @@ def simulate(task, num, steps, seed):
 # Signals ------------------------------------------------------------------------------------------
 
 
-@named([Henon(symbols=30, washout=0), MackeyGlass(symbols=40), Lorenz(2, 20, "xyz")])
+@named([Henon(symbols=30, washout=0), MackeyGlass(symbols=40), Lorenz(8, 20, "xyz")])
 def test_signals_keep_the_contract(task):
     check_task(task)
 
