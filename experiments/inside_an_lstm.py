@@ -34,7 +34,7 @@ def main(sequences: int, file: str | Path, records: int = 100, seed: int = 0) ->
     theta = learner.init_theta() | {"learning_rate": 0.01, "horizon": 1.0}
     _, metrics = jax.device_get(jax.jit(life)(theta, lm.key(seed)))
     title = f"LSTM on {sequences:,} strings to be reversed: recall {metrics['recall']:.3f}"
-    save(plot_record(metrics["record"], title), file)
+    save(plot_record(metrics["record"], title, units={"error": "nats"}), file)
     print(f"{file}: recall {metrics['recall']:.4f}, loss late {metrics['loss_late']:.4f} nats")
 
 

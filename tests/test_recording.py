@@ -14,10 +14,13 @@ from loopymeta.interventions import Perturb
 from loopymeta.learners import (
     PPM,
     HierarchicalLSTM,
+    InContextRNN,
+    OnlineGradient,
     OnlineNGram,
     OnlineRNN,
     PlasticMemoryLearner,
     Recorded,
+    generation,
     recording,
 )
 from loopymeta.learners.generation import sample_text
@@ -89,6 +92,55 @@ def test_levels_have_their_own_names_and_strangers_are_refused():
         recording.cell_state((), jnp.zeros(4))
 
 
+@pytest.mark.parametrize("cell", ["tanh", "gru"])
+def test_who_learns_forwards_is_recorded_as_its_network_is(cell):
+    """But for gates, which are means over a window, and it has none."""
+    learner = OnlineGradient(4, 4, cell=cell, width=3)
+    state = learner.init(jax.random.key(0))
+    network = learner._network.init(jax.random.key(1))
+    network = network._replace(weight=state.weight, activity=[state.activity + 1.0])
+    state = state._replace(activity=state.activity + 1.0)
+    for record in (recording.cell_state, recording.biases, recording.weight_norms):
+        found, expected = record(state, jnp.zeros(4)), record(network, jnp.zeros(4))
+        assert sorted(found) == sorted(expected)
+        for name in found:
+            np.testing.assert_array_equal(found[name], expected[name])
+    with pytest.raises(TypeError, match="looks at a window, and OnlineGradientState has none"):
+        recording.gates(state, jnp.zeros(4))
+
+
+def test_of_who_learns_in_its_activity_the_cells_are_recorded():
+    learner = InContextRNN(4, 4, width=(3, 2))
+    theta = jax.eval_shape(learner.init_theta, jax.random.key(0))
+    state = jax.eval_shape(learner.init, jax.random.key(0), theta)
+    found = jax.eval_shape(recording.cell_state, state, None)
+    assert {name: x.shape for name, x in found.items()} == {
+        "layer 0 cells": (3,),
+        "layer 1 cells": (2,),
+    }
+    for record in (recording.biases, recording.weight_norms):
+        with pytest.raises(TypeError, match="looks at a weight, and InContextState has none"):
+            record(state, jnp.zeros(4))
+
+
+@pytest.mark.parametrize("interval", [4, 2])
+def test_gates_are_means_over_the_symbols_that_were_heard(interval):
+    """Over as many as there were, up to a window, as if each had met the weights of now."""
+    learner = rnn(cell="elman", window=4, interval=interval, optimizer="sgd")
+    theta, step = learner.init_theta(), jax.jit(learner.step)
+    state = learner.init(jax.random.key(0))
+    assert np.isnan(recording.gates(state, jnp.zeros(4))["unit"]).all()
+    met = []
+    for symbol in range(7):
+        stimulus = jnp.eye(4)[symbol % 3]
+        met.append((state.activity[0], stimulus))
+        state = step(theta, state, stimulus, Teaching(jnp.eye(4)[0], 1.0, 0.0, 1.0))[0]
+        cell = state.weight["cells"][0]
+        units = [recording._gates(cell, *each)[0][0] for each in met[-4:]]
+        found = recording.gates(state, jnp.zeros(4))["unit"]
+        np.testing.assert_allclose(found, np.mean(units, axis=0), rtol=1e-5, atol=1e-6)
+
+
 def test_a_thin_record_is_every_nth_of_a_full_one():
     learner = rnn(cell="elman", optimizer="sgd")
     record = recording.together(recording.cell_state, lambda s, p: {"said": p})
@@ -155,6 +207,15 @@ def test_bad_records_are_refused():
         Recorded(rnn(), TASK, record=ALL, every=0)
     with pytest.raises(ValueError, match="segment"):
         Recorded(rnn(), TASK, record=ALL, segment=2)
+    with pytest.raises(ValueError, match="at most the 12 symbols of the lifetime, .* got 13"):
+        Recorded(rnn(), TASK, record=ALL, every=13)
+    assert Recorded(rnn(), TASK, record=ALL, every=12).every == 12
+
+    class Damaged(Memorize):
+        interventions = (Perturb(at=7, sigma=0.5),)
+
+    with pytest.raises(ValueError, match="the 7 symbols of the lifetime between two interv.* 8"):
+        Recorded(rnn(), Damaged(3, 4, 4), record=ALL, every=8)
 
 
 # --- figures -------------------------------------------------------------------------------------
@@ -168,7 +229,7 @@ def test_a_panel_a_quantity(tmp_path):
         "cells": random.normal(size=(5, 7)),
     }
     figure = plot_record(record, "A record")
-    norm, cells = figure.axes
+    cells, norm = figure.axes
     np.testing.assert_allclose(norm.lines[0].get_xydata()[:, 0], record["symbol"])
     np.testing.assert_allclose(cells.lines[0].get_xydata()[:, 1], record["cells"].mean(1))
     assert len(cells.collections) == 2
@@ -177,6 +238,51 @@ def test_a_panel_a_quantity(tmp_path):
         plot_record({"symbol": np.arange(3)})
     with pytest.raises(ValueError, match=r"\[R\] or \[R, U\]"):
         plot_record({"a": np.arange(3), "b": np.arange(4)})
+    with pytest.raises(ValueError, match="nothing was recorded"):
+        plot_record({"symbol": np.zeros(0), "cells": np.zeros((0, 7))})
+    with pytest.raises(ValueError, match="units of 'errors'. Did you mean 'error'"):
+        plot_record({"error": np.arange(3)}, units={"errors": "nats"})
+
+
+def panels(figure):
+    """The titles of the panels, row by row."""
+    rows = {}
+    for axes in figure.axes:
+        rows.setdefault(axes.get_subplotspec().rowspan.start, []).append(axes.get_title(loc="left"))
+    return [rows[k] for k in sorted(rows)]
+
+
+def test_panels_of_a_kind_stand_together_and_a_caption_says_what_they_are():
+    learner = rnn()
+    state = learner.init(jax.random.key(0))
+    record = {name: np.ones((2, *x.shape)) for name, x in ALL(state, jnp.zeros(4)).items()}
+    record = dict(sorted(record.items())) | {"error": np.ones(2), "more": np.ones(2)}
+    figure = plot_record(record, units={"error": "nats"})
+    gates = ["input gate", "forget gate", "output gate", "candidate"]
+    assert panels(figure) == [
+        ["error", "cells"],
+        gates,
+        [f"{gate} bias" for gate in gates],
+        ["readout bias", "input weights", "recurrent weights", "readout weights"],
+        ["more"],
+    ]
+    named = {axes.get_title(loc="left"): axes for axes in figure.axes}
+    assert named["error"].get_ylabel() == "nats" and named["more"].get_ylabel() == ""
+    assert named["input weights"].get_ylabel() == "norm"
+    below = {name for name, axes in named.items() if axes.get_xlabel() == "symbols lived"}
+    assert below == {"more", "input weights", "recurrent weights", "readout weights"}
+    said = " ".join(figure.get_supxlabel().split())
+    for what in ("Line: the mean over units", "pale band: 9 of 10", "0 is closed", "Frobenius"):
+        assert what in said
+    only = plot_record({"input weights": np.ones(3)}).get_supxlabel()
+    assert "Frobenius" in only and "band" not in only and "Gates" not in only
+
+
+def test_panels_of_layers_stand_together():
+    names = ("reset gate", "update gate", "candidate")
+    record = {f"layer {k} {name}": np.ones((2, 3)) for name in names[::-1] for k in (1, 0)}
+    found = panels(plot_record(record, columns=3))
+    assert found == [[f"layer {k} {name}" for name in names] for k in (0, 1)]
 
 
 def test_changes_of_a_slow_level_are_alike_for_longer(tmp_path):
@@ -248,6 +354,13 @@ def test_a_deep_memory_speaks_too():
     again = copy.deepcopy(living)
     again.memory.observe("b")
     assert living.to_json() == before != again.to_json()
+
+
+def test_sampling_again_compiles_nothing():
+    learner, theta, state, alphabet = counted("abcd" * 10, order=2)
+    for prefix, temperature in (("a", 1.0), ("b", 0.5)):
+        sample_text(learner, theta, state, prefix, 4, temperature, jax.random.key(0), alphabet)
+    assert generation._sampler(learner, 4, greedy=False)._cache_size() == 1
 
 
 def test_temperature_sharpens_what_is_drawn():

@@ -5,6 +5,7 @@ Every function returns a `matplotlib.figure.Figure`; `loopymeta.plots.save` writ
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from loopymeta import _validate
-from loopymeta.plots import BLUE, GREY, ORANGE, VERMILLION, _dress, _figure, _heading
+from loopymeta.learners.recording import GATES
+from loopymeta.plots import canvas
+from loopymeta.plots.canvas import BLUE, GREY, ORANGE, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,13 +25,30 @@ _COLUMNS = 4
 _WIDTH, _HEIGHT = 3.3, 2.5  # inches of a panel
 
 
+_GATES = (*(gate for gate in GATES[4] if gate != "candidate"), *GATES[3], *GATES[1])
+_GROUPS = (
+    ("error",),
+    ("cells",),
+    _GATES,
+    (*(f"{gate} bias" for gate in _GATES), "readout bias"),
+    ("input weights", "recurrent weights", "readout weights"),
+)
+"""Quantities of `loopymeta.learners.recording` that are of a kind, in the order of the panels."""
+_ERROR, _, _OPEN, _, _NORMS = range(len(_GROUPS))
+
+
 def plot_record(
-    record: Mapping[str, Any], title: str = "", columns: int = _COLUMNS, symbols: str = "symbol"
+    record: Mapping[str, Any],
+    title: str = "",
+    columns: int = _COLUMNS,
+    symbols: str = "symbol",
+    units: Mapping[str, str] | None = None,
 ) -> Figure:
     """What was recorded, a panel a quantity, over the symbols of the lifetime.
 
     A quantity of many units is drawn as its mean, the band in which half of the units lie, and the
-    one in which 9 of 10 do.
+    one in which 9 of 10 do. Quantities of a kind stand together: the error, what cells hold, gates,
+    biases, norms of weights, then all others in their order. A caption says what is drawn.
 
     Args:
       record: the metric ``record`` of one lifetime (see `loopymeta.learners.Recorded`): arrays [R]
@@ -36,9 +56,11 @@ def plot_record(
       title: above everything.
       columns: panels side by side.
       symbols: which of the entries says where the records were made; without it they are numbered.
+      units: of a quantity, by its name, such as ``{"error": "nats per symbol"}``.
 
     Raises:
-      ValueError: there is nothing to draw, or records are not of one length.
+      ValueError: there is nothing to draw, records are not of one length, or units are of what was
+        not recorded.
     """
     _validate.at_least("columns", columns, 1)
     arrays = {name: np.asarray(values, float) for name, values in record.items()}
@@ -50,23 +72,69 @@ def plot_record(
         shapes = {name: values.shape for name, values in arrays.items()}
         raise ValueError(f"records must be [R] or [R, U] of one lifetime, got {shapes}")
     length = lengths.pop()
+    if not length:
+        raise ValueError("the record is empty: nothing was recorded in the lifetime")
+    units = {} if units is None else units
+    for name in units:
+        _validate.choice("units of", name, arrays)
     where = np.arange(length) if where is None else where
     columns = min(columns, len(arrays))
-    rows = math.ceil(len(arrays) / columns)
+    places = _places(list(arrays), columns)
+    rows = 1 + max(row for row, _ in places.values())
     width = _WIDTH * columns
-    figure = _figure(width, _HEIGHT * rows + 0.5)
-    panels = figure.subplots(rows, columns, squeeze=False, sharex=True).ravel()
-    for place, (axes, (name, values)) in enumerate(zip(panels, arrays.items(), strict=False)):
-        _draw_quantity(axes, where, values)
-        low = place + columns >= len(arrays)  # the lowest of its column
-        _dress(axes, name, "symbols lived" if low else "")
+    figure = canvas.blank(width, _HEIGHT * rows + 1.0)
+    grid, first = figure.add_gridspec(rows, columns), None
+    for name, (row, column) in places.items():
+        axes = first = figure.add_subplot(grid[row, column], sharex=first)
+        _draw_quantity(axes, where, arrays[name])
+        low = (row + 1, column) not in places.values()  # the lowest of its column
+        unit = units.get(name, "norm" if _kind(name)[0] == _NORMS else "")
+        canvas.dress(axes, name, "symbols lived" if low else "", unit)
         axes.tick_params(labelbottom=low)
-        axes.title.set_fontsize(11)
-    for axes in panels[len(arrays) :]:
-        axes.set_visible(False)
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        axes.title.set_fontsize(canvas.NORMAL)
     if title:
-        _heading(figure, title, width)
+        canvas.heading(figure, title, width)
+    if said := _said_of(arrays):
+        canvas.caption(figure, said, width)
     return figure
+
+
+def _kind(name: str) -> tuple[int, str, int]:
+    """(group, layer, place in the group) of a quantity: what panels are sorted by."""
+    for group, parts in enumerate(_GROUPS):
+        for place, part in enumerate(parts):
+            if name == part or name.endswith(f" {part}"):
+                return group, name.removesuffix(part), place
+    return len(_GROUPS), "", 0
+
+
+def _places(names: Sequence[str], columns: int) -> dict[str, tuple[int, int]]:
+    """(row, column) of each quantity: a group begins in a new row, unless the old one holds it."""
+    places: dict[str, tuple[int, int]] = {}
+    at = 0
+    for _, group in itertools.groupby(sorted(names, key=_kind), lambda name: _kind(name)[0]):
+        group = list(group)
+        if len(group) > -at % columns:
+            at += -at % columns
+        places |= {name: divmod(at + k, columns) for k, name in enumerate(group)}
+        at += len(group)
+    return places
+
+
+def _said_of(arrays: Mapping[str, np.ndarray]) -> str:
+    """What lines and bands are, and what quantities mean that do not say so themselves."""
+    groups = {_kind(name)[0] for name in arrays}
+    said = []
+    if any(values.ndim > 1 for values in arrays.values()):
+        said.append("Line: the mean over units; dark band: half of the units; pale band: 9 of 10.")
+    if _ERROR in groups:
+        said.append("Error: the mean since the record before, of the symbols that are scored.")
+    if _OPEN in groups:
+        said.append("Gates: means over the last window; 0 is closed, 1 open (candidates: -1 to 1).")
+    if _NORMS in groups:
+        said.append("Weights: the Frobenius norm of their matrix.")
+    return " ".join(said)
 
 
 def _draw_quantity(axes: Axes, where: np.ndarray, values: np.ndarray) -> None:
@@ -111,13 +179,13 @@ def plot_changes(
     with_surprise = surprise is not None
     heights = [0.7] * with_surprise + [1.6] * len(levels)
     width, height = 13.5, sum(heights) * 1.35 + 1.3
-    figure = _figure(width, height)
+    figure = canvas.blank(width, height)
     grid = figure.add_gridspec(len(heights), 2, width_ratios=(3.4, 1), height_ratios=heights)
     piece = text[-shown:]
     if with_surprise:
         axes = figure.add_subplot(grid[0, 0])
         axes.bar(np.arange(shown), np.asarray(surprise, float)[-shown:] / math.log(2), color=GREY)
-        _dress(axes, y="bits")
+        canvas.dress(axes, y="bits")
         axes.set_xlim(-0.5, shown - 0.5)
         axes.set_xticks([])
     for place, values in enumerate(levels):
@@ -133,7 +201,7 @@ def plot_changes(
             interpolation="nearest",
         )
         figure.colorbar(image, ax=axes, pad=0.01, label="change")
-        _dress(axes, y=f"level {place}\ncells")
+        canvas.dress(axes, y=f"level {place}\ncells")
         axes.set_yticks([])
         last = place == len(levels) - 1
         axes.set_xticks(np.arange(shown) if last else [])
@@ -146,9 +214,9 @@ def plot_changes(
         colour = colours[place % len(colours)]
         axes.plot(range(lags + 1), likeness(values, lags), color=colour, label=f"level {place}")
     axes.axhline(0, color=GREY, lw=0.8)
-    _dress(axes, "likeness of states", "characters apart", "correlation")
+    canvas.dress(axes, "likeness of states", "characters apart", "correlation")
     axes.legend(frameon=False)
-    _heading(figure, "Change of state at each level", width)
+    canvas.heading(figure, "Change of state at each level", width)
     return figure
 
 

@@ -2,8 +2,9 @@
 
 A recorder looks at a state and a prediction and returns named arrays. It is the ``record`` of a
 `Lifetime`, which calls it at every symbol, or of a `Recorded`, which calls it at every n-th. Those
-of this module are for networks that learn by gradients: `OnlineRNN`, and each level of a
-`HierarchicalLSTM`.
+of this module are for recurrent networks and gradients: `OnlineRNN`, each level of a
+`HierarchicalLSTM`, and, but for `gates`, which are means over a window, `OnlineGradient`. Of an
+`InContextRNN`, whose weights are theta, there is `cell_state` alone.
 
 Axis letters: T symbols in a lifetime, R records, U units.
 """
@@ -18,7 +19,9 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import behind
 from loopymeta.learners.hierarchical import HierarchicalState
-from loopymeta.learners.recurrent import RNNState
+from loopymeta.learners.in_context import InContextState
+from loopymeta.learners.online_gradient import OnlineGradientState
+from loopymeta.learners.recurrent import RNNState, Window
 from loopymeta.lifetime import Lifetime, Outcome, State
 from loopymeta.parameters import Theta
 from loopymeta.tasks.base import Episode
@@ -36,20 +39,34 @@ GATES = {
 """The parts of LSTM, GRU and Elman cells, in the order in which flax keeps their weights."""
 
 
-def _networks(state: Any) -> dict[str, RNNState]:
-    """The networks of a state, by what stands before the names of their quantities."""
+def _networks(state: Any, part: str = "weight") -> dict[str, Any]:
+    """The networks of a state, by what stands before the names of their quantities.
+
+    Args:
+      state: of a learner that recorders look at.
+      part: what is looked at in each: ``activity``, a list of layers; ``weight``; or ``window``.
+
+    Raises:
+      TypeError: it is of another learner, or of one that has no such part.
+    """
     if isinstance(state, HierarchicalState):
         return {f"level {k} ": own for k, own in enumerate(state.levels)}
-    if isinstance(state, RNNState):
-        return {"": state}
-    raise TypeError(
-        f"recorders look at OnlineRNN and HierarchicalLSTM, not at a {type(state).__name__}"
-    )
+    own: Any = state
+    if isinstance(state, OnlineGradientState):
+        own = own._replace(activity=[state.activity])
+    elif not isinstance(state, (RNNState, InContextState)):
+        raise TypeError(
+            "recorders look at OnlineRNN, HierarchicalLSTM, OnlineGradient and InContextRNN, not "
+            f"at a {type(state).__name__}"
+        )
+    if not hasattr(state, part):
+        raise TypeError(f"this recorder looks at a {part}, and {type(state).__name__} has none")
+    return {"": own}
 
 
-def _layers(state: Any) -> Iterator[tuple[str, RNNState, int]]:
-    """(what stands before its names, network, place) of every layer."""
-    for prefix, own in _networks(state).items():
+def _layers(state: Any, part: str = "weight") -> Iterator[tuple[str, Any, int]]:
+    """(what stands before its names, network, place) of every layer; see `_networks`."""
+    for prefix, own in _networks(state, part).items():
         several = len(own.activity) > 1
         for place in range(len(own.activity)):
             yield (f"{prefix}layer {place} " if several else prefix), own, place
@@ -67,7 +84,8 @@ def _bias(cell: Any) -> Array:
 
 def cell_state(state: Any, prediction: Array) -> Values:
     """[U] of each layer: what the cells hold (the units' activity, in networks without cells)."""
-    return {f"{name}cells": _cells(own.activity[k]) for name, own, k in _layers(state)}
+    layers = _layers(state, "activity")
+    return {f"{name}cells": _cells(own.activity[k]) for name, own, k in layers}
 
 
 def biases(state: Any, prediction: Array) -> Values:
@@ -95,9 +113,13 @@ def weight_norms(state: Any, prediction: Array) -> Values:
 
 
 def gates(state: Any, prediction: Array) -> Values:
-    """[U] of each gate of each layer: its mean over the last window, with the weights of now."""
+    """[U] of each gate of each layer: its mean over the last window, with the weights of now.
+
+    While the first window fills it is the mean over what there is of it (NaN before a symbol).
+    """
     found: Values = {}
-    for name, own in _networks(state).items():
+    for name, own in _networks(state, "window").items():
+        filled = _filled(own.window)
 
         def layers(stimulus: Array, activity: Any, cells: Any = own.weight["cells"]) -> Any:
             seen, signal = [], stimulus
@@ -109,9 +131,20 @@ def gates(state: Any, prediction: Array) -> Values:
         each = jax.vmap(layers)(own.window.stimulus, own.window.activity)
         for k, values in enumerate(each):
             layer = f"{name}layer {k} " if len(each) > 1 else name
-            mean = values.mean(0)
+            mean = jnp.where(filled[:, None, None], values, 0.0).sum(0) / filled.sum()
             found |= {f"{layer}{g}": mean[i] for i, g in enumerate(GATES[len(mean)])}
     return found
+
+
+def _filled(window: Window) -> Array:
+    """[W] bool: whether there ever was a symbol in a place of a window.
+
+    The first one says that it was resumed; later ones met activity, unless there was nothing but
+    silence since birth, of which a place looks as if it had never been filled.
+    """
+    parts = jax.tree.leaves((window.stimulus, window.target, window.resumed, window.activity))
+    flat = [x.reshape(x.shape[0], -1) for x in parts]
+    return (jnp.concatenate(flat, axis=1) != 0).any(1)
 
 
 def _gates(cell: Any, carried: Any, stimulus: Array) -> tuple[Array, Array]:
@@ -158,6 +191,10 @@ class Recorded(Lifetime):
     Attributes:
       every: symbols between records.
 
+    Raises:
+      ValueError: nothing says what is recorded, or nowhere in the lifetime are so many symbols in a
+        row; for what a `Lifetime` refuses, and for segments.
+
     >>> import loopymeta as lm
     >>> task = lm.tasks.Caesar(symbols=60)
     >>> learner = lm.learners.OnlineRNN.for_spec(task.spec, width=8, cell="elman")
@@ -176,6 +213,13 @@ class Recorded(Lifetime):
             raise ValueError("record must say what is recorded, such as recording.weight_norms")
         if self.segment:
             raise ValueError("a recorded lifetime is for looking, not for gradients: segment=0")
+        longest = max(stage.stop - stage.start for stage in self.stages())
+        if self.every > longest:
+            between = " between two interventions" if len(self.stages()) > 1 else ""
+            raise ValueError(
+                f"every must be at most the {longest} symbols of the lifetime{between}, or nothing "
+                f"is recorded; got {self.every}"
+            )
 
     def advance(
         self, theta: Theta, state: State, episode: Episode, key: Array, start: Any = 0
