@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import copy
 import csv
 import dataclasses
+import hashlib
 import html
 import io
 import json
@@ -12,6 +14,7 @@ import math
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import hypothesis.strategies as st
 import jax
@@ -180,8 +183,37 @@ def test_duplicates_and_prefixes_of_one_another(samples):
     same_graph(samples)
 
 
+class Watched(str):
+    """A string that counts the symbols that it is asked to begin with."""
+
+    asked = 0
+
+    def startswith(self, prefix, start=0):
+        self.asked += len(prefix)
+        return super().startswith(prefix, start)
+
+
+def test_a_sample_costs_its_own_length():
+    memory = memory_of("a" * k for k in range(200))
+    tree = memory._trees["prefix"]
+    for sample in (">" + "a" * 150 + "_", ">" + "a" * 250 + "_", ">" + "a" * 150):
+        for act in (tree.find, lambda sample: tree.add(sample, 1)):
+            watched = Watched(sample)
+            act(watched)
+            assert 0 < watched.asked <= len(sample)
+
+
+ALL_NAMES = "ec919a3b88408db1750d1d6ed8e98e19c0b263abd4e43df44c9ce9c6ae5be671"
+"""SHA-256 of the JSON of all patterns (with counts and levels) and all edges, each sorted."""
+
+
 def test_all_names_fit(names):
-    graph = memory_of(names).to_networkx()
+    """The numbers of nodes and edges are those of an independent transcription in C++."""
+    memory = memory_of(names)
+    patterns, edges = sorted(memory.patterns()), sorted(memory.edges())
+    assert (len(patterns), len(edges)) == (42_755, 42_754)
+    assert hashlib.sha256(json.dumps([patterns, edges]).encode()).hexdigest() == ALL_NAMES
+    graph = memory.to_networkx()
     assert networkx.is_arborescence(graph)
     assert {name for name in graph if name.endswith("_")} == {f">{name}_" for name in names}
 
@@ -248,6 +280,40 @@ def test_no_count_falls_under_zero():
     assert nodes(memory) == {">a": (0, 0), ">ab_": (1, 1), ">ac_": (1, 1)}
 
 
+@pytest.mark.parametrize("share", [("prefix",), ALL])
+def test_what_can_be_observed_can_be_read_again(share, tmp_path):
+    """However much, however little, and whatever sums of fractions come to."""
+    memory = memory_of(["", "ac"], share)
+    for sample, amount in (
+        *(("ab", 1e100),) * 3,
+        ("a\rc", 5e-324),
+        ("cb", 0.1),
+        ("ab", -1e100),
+        ("eb", 1e16),
+        ("fb", 1),
+        ("eb", -1e16),
+        ("cb", -0.1),
+        ("ab", -1e100),
+    ):
+        memory.observe(sample, amount)
+        memory.save(tmp_path / "memory.json")
+        again = PlasticMemory.load(tmp_path / "memory.json")
+        assert nodes(again) == nodes(memory) and again.edges() == memory.edges()
+    assert set(again.samples()) == {">ac_", ">_", ">a\rc_", ">ab_", ">fb_"}
+    for each in (memory, again, copy.deepcopy(again)):
+        for sample in ("ab", "ab", "fb", "ac", "", "a\rc"):
+            each.observe(sample, -1e100)
+        assert nodes(each) == {} and not each._ends
+
+
+def test_a_negative_amount_of_what_is_unknown_does_nothing():
+    memory = memory_of(["ab", "ac"], ALL)
+    before = memory.to_json()
+    for sample in ("a", "abc", "zz", ""):
+        memory.observe(sample, -2)
+    assert memory.to_json() == before
+
+
 # --- prediction ----------------------------------------------------------------------------------
 
 
@@ -270,6 +336,76 @@ def test_a_worked_distribution():
     ab = {w: c + 0.5 * b[w] for w, c in {"a": 0, "_": 0.5, "b": 0}.items()}
     for context, wanted in {"": empty, "b": b, "ab": ab, "bab": ab, "bb": b}.items():
         assert memory.next_symbol(context) == pytest.approx(wanted)
+
+
+def test_what_a_graph_predicts_worked_out():
+    """`>ab_` came twice before `>a` was split off, with count 1: `>a` has 2 of 3, and so has `a`."""
+    memory = memory_of(
+        ["ab", "ab", "ac"],
+        ("prefix", "infix"),
+        counts="graph",
+        alphabet="abc",
+        order=1,
+        discount=0.5,
+    )
+    counted = {
+        ">": {"a": 2},
+        ">a": {"b": 2, "c": 1},
+        ">ab": {"_": 2},
+        "a": {"b": 2, "c": 1},
+        "b": {"_": 2},
+        "": {"a": 2, "b": 2, "c": 1},  # by the samples a has 3
+    }
+
+    def mixed(*contexts):
+        p = dict.fromkeys("abc_", 1 / 4)
+        for counts in (counted[context] for context in contexts[::-1]):
+            total, kinds = sum(counts.values()), len(counts)
+            p = {w: (max(counts.get(w, 0) - 0.5, 0) + 0.5 * kinds * p[w]) / total for w in p}
+        return p
+
+    for context, used in {
+        "": ("",),
+        ">": (">", ""),
+        ">a": (">a", "a", ""),
+        ">ab": (">ab", "b", ""),
+        "ca": ("a", ""),
+        ">cb": ("b", ""),  # nothing began so
+    }.items():
+        assert memory.next_symbol(context) == pytest.approx(mixed(*used)), context
+
+
+@given(WORDS, st.text(st.sampled_from("abc"), max_size=7), st.booleans())
+def test_what_a_graph_predicts_sums_to_one(samples, context, infixes):
+    share = ("prefix", "infix") if infixes else ("prefix",)
+    memory = memory_of(samples, share, counts="graph")
+    memory.observe("ab", -1)
+    for each in (context, ">" + context):
+        p = memory.next_symbol(each)
+        assert math.fsum(p.values()) == pytest.approx(1, abs=1e-12) and min(p.values()) > 0
+
+
+def test_only_the_graph_predicts_from_the_graph(names):
+    """Counts of samples predict the same whatever is shared, in whatever order the samples came."""
+    chosen, letters = names[:200], "abcdefghijklmnopqrstuvwxyz"
+
+    def predicted(samples, **choices):
+        return memory_of(samples, alphabet=letters, **choices).nats("annabel")
+
+    plain = predicted(chosen)
+    assert predicted(chosen[::-1]) == plain == predicted(chosen, share=ALL)
+    by_graph = predicted(chosen, counts="graph", share=("prefix", "infix"))
+    assert by_graph != plain and by_graph != predicted(chosen, counts="graph")
+    backwards = predicted(chosen[::-1], counts="graph", share=("prefix", "infix"))
+    assert backwards != pytest.approx(by_graph)
+
+
+def test_without_context_it_counts_symbols():
+    memory = memory_of(["aab", "a"], alphabet="abc", order=0, discount=0.5)
+    freed = 3 * 0.5 / 4
+    for context in ("", "a", ">aa", "c"):
+        p = {w: (max(c - 0.5, 0) + freed) / 6 for w, c in {"a": 3, "b": 1, "c": 0, "_": 2}.items()}
+        assert memory.next_symbol(context) == pytest.approx(p)
 
 
 def test_it_predicts_names_better_than_their_letters_alone(names):
@@ -306,6 +442,15 @@ def test_completion_follows_the_counts():
     assert [step.pattern for step in steps] == [">em", ">emma_"]
     assert steps[0].options == (">emma_", ">emily_") and steps[0].counts == (2, 1)
     assert steps[0].taken == 0 and steps[1].taken is None
+
+
+def test_a_whole_sample_completes_to_itself():
+    for share in (("prefix",), ALL):
+        memory = memory_of(["emma", "ava"], share)
+        assert memory.complete(">emma_") == memory.complete("emma_") == ">emma_"
+        assert memory.complete("em_") is None
+        with pytest.raises(ValueError, match="'_' at the end only"):
+            memory.complete("em_a")
 
 
 def test_drawn_completions_come_in_proportion():
@@ -355,8 +500,9 @@ def test_infixes_complete_what_was_never_begun_so():
 # --- out and in ----------------------------------------------------------------------------------
 
 
-def some():
-    return memory_of(["emma", "emily", "ava", 'a"\\b,\nc'], ALL, order=3, discount=0.5)
+def some(counts="samples"):
+    samples = ["emma", "emily", "ava", 'a"\\b,\nc', "a\rb", "1"]
+    return memory_of(samples, ALL, counts=counts, order=3, discount=0.5)
 
 
 def test_a_memory_says_how_much_it_holds():
@@ -371,19 +517,21 @@ def test_a_memory_says_how_much_it_holds():
 def test_csv_and_dot():
     memory = some()
     nodes_csv, edges_csv = memory.to_csv()
-    rows = list(csv.DictReader(io.StringIO(nodes_csv)))
+    rows = list(csv.DictReader(io.StringIO(nodes_csv, newline="")))
     assert [(r["pattern"], int(r["count"]), int(r["level"])) for r in rows] == [
         tuple(p) for p in memory.patterns()
     ]
-    rows = list(csv.DictReader(io.StringIO(edges_csv)))
+    rows = list(csv.DictReader(io.StringIO(edges_csv, newline="")))
     assert [(r["from"], r["to"]) for r in rows] == memory.edges()
     dot = memory.to_dot()
     assert dot.count(" -> ") == len(memory.edges())
-    assert '">a\\"\\\\b,\\nc_\\n1"' in dot
+    assert '">a\\"\\\\b,\\nc_\\n1"' in dot and '">a\\rb_\\n1"' in dot
+    assert "\r" not in dot and dot.count("\n") == 3 + len(memory.patterns()) + len(memory.edges())
 
 
-def test_save_and_load(tmp_path):
-    memory = some()
+@pytest.mark.parametrize("counts", ["samples", "graph"])
+def test_save_and_load(counts, tmp_path):
+    memory = some(counts)
     memory.observe("ava", 0.5)
     memory.save(tmp_path / "memory.json")
     again = PlasticMemory.load(tmp_path / "memory.json")
@@ -414,6 +562,7 @@ def broken(change):
         lambda s: s["trees"]["prefix"][1].__setitem__(1, -1),
         lambda s: s["trees"]["prefix"][1].__setitem__(2, 5),
         lambda s: s["trees"]["prefix"][2].__setitem__(0, "x"),
+        lambda s: next(x for x in s["trees"]["prefix"] if x[0] == ">ava_").__setitem__(1, 0),
         lambda s: s["trees"].update(suffix=[]),
         lambda s: s.update(trees=3),
     ],
@@ -448,7 +597,9 @@ def test_damaged_files_are_refused(tmp_path):
         (lambda m: m.observe("a", float("nan")), ValueError, "amount"),
         (lambda m: m.observe("a", float("inf")), ValueError, "amount"),
         (lambda m: m.observe("a", "1"), TypeError, "amount"),
-        (lambda m: m.next_symbol("a_"), ValueError, "mark inside"),
+        (lambda m: m.observe("a", 1e101), ValueError, "amount must lie between -1e.100 and 1e.100"),
+        (lambda m: m.next_symbol("a_"), ValueError, "mark inside: nothing follows the end mark"),
+        (lambda m: m.next_symbol("a>"), ValueError, "mark inside: '>' may stand in front only"),
         (lambda m: m.complete(2), TypeError, "must be a string"),
         (lambda m: PlasticMemory(alphabet="ab").observe("abc"), ValueError, "not in the alphabet"),
         (lambda m: PlasticMemory("prefix"), TypeError, "tuple of words"),
@@ -479,6 +630,7 @@ def test_the_contract_of_a_learner():
     assert not coded.continues
     check_learner(coded, CODE)
     check_learner(dataclasses.replace(coded, continues=True, order=3), CODE)
+    check_learner(dataclasses.replace(coded, counts="graph", share=("prefix", "infix")), CODE)
 
 
 class Given:
@@ -558,6 +710,11 @@ def test_a_learner_refuses_what_cannot_be():
         PlasticMemoryLearner.for_task(tasks.Henon(symbols=10))
     with pytest.raises(TypeError, match="letters must be a string, got 5"):
         PlasticMemoryLearner(3, 3, letters=5)  # type: ignore[arg-type]
+    for useless in (("prefix", "infix"), ("prefix", "suffix")):
+        with pytest.raises(ValueError, match="predicts the same"):
+            PlasticMemoryLearner(3, 3, share=useless)
+    with pytest.raises(ValueError, match="counts"):
+        PlasticMemoryLearner(3, 3, counts="graf")
     with pytest.raises(TypeError, match="share must be a tuple"):
         PlasticMemoryLearner(3, 3, share=["prefix"])  # type: ignore[arg-type]
 
@@ -577,6 +734,28 @@ def test_a_figure_has_every_pattern_and_its_count(names):
         assert written[pattern] == 1 and f"level {level}" in written and f"{count:g}" in written
     widths = [patch.get_linewidth() for patch in axes.patches]
     assert len(widths) == len(memory.edges()) and widths.count(2.6) == len(path) - 1
+
+
+def test_a_figure_brings_out_steps_and_patterns():
+    memory = memory_of(["emma", "emily", "ava"], ("prefix", "infix"))
+
+    def drawn(path):
+        figure = plastic_memory_plots.graph_figure(memory, path)
+        bold = {text.get_text() for text in figure.axes[0].texts if text.get_weight() == "bold"}
+        return bold, " ".join(figure.get_supxlabel().split())
+
+    steps = memory.steps("e")
+    for path in (steps, [step.pattern for step in steps]):
+        bold, said = drawn(path)
+        assert bold == {">em", ">emma_"} and "the way from '>em' to '>emma_'" in said
+    bold, said = drawn([">ava_", ">em"])
+    assert bold == {">ava_", ">em"} and "Orange: '>ava_', '>em'." in said
+    assert drawn([])[0] == set() and "Orange" not in drawn(memory.steps("x"))[1]
+    with pytest.raises(TypeError, match=r"memory\.steps\('em'\), or a list"):
+        drawn("em")
+    for path, unknown in (([">em", ">emm"], ">emm"), (memory.steps("zemm"), ">zemma_")):
+        with pytest.raises(ValueError, match=f"'{unknown}', which is no pattern"):
+            drawn(path)
 
 
 def test_no_two_patterns_lie_on_one_another(names):
@@ -612,6 +791,12 @@ def test_what_a_figure_cannot_hold_is_refused(names):
             plastic_memory_plots.graph_figure(memory)
 
 
+def test_there_is_no_page_of_nothing(tmp_path):
+    with pytest.raises(ValueError, match="the memory is empty"):
+        plastic_memory_plots.write_html(PlasticMemory(), tmp_path / "memory.html")
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_page_holds_all_and_asks_for_nothing(tmp_path):
     samples = ["emma", "emily", "</script><b>", "a\u2028b", "a&b"]
     memory = memory_of(samples, ("prefix", "infix"), start="^", end="$")
@@ -628,15 +813,35 @@ def test_the_page_holds_all_and_asks_for_nothing(tmp_path):
     assert [tuple(content["patterns"][k] for k in edge) for edge in edges] == memory.edges()
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node to run the page's program")
-def test_the_program_of_the_page_runs(tmp_path):
-    file = plastic_memory_plots.write_html(memory_of(["emma", "emily"]), tmp_path / "memory.html")
-    (tmp_path / "run.js").write_text(BROWSER)
-    done = subprocess.run(["node", tmp_path / "run.js", file], capture_output=True, text=True)
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="runs the page's program")
+
+
+def browsed(memory, folder):
+    """What the page of a memory draws and says, and what it finds and tells of ``em``."""
+    file = plastic_memory_plots.write_html(memory, folder / "memory.html")
+    (folder / "run.js").write_text(BROWSER)
+    done = subprocess.run(["node", folder / "run.js", file], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
+    return json.loads(done.stdout)
+
+
+@needs_node
+def test_the_names_on_the_page_do_not_cover_one_another(names, tmp_path):
+    drawn = collections.defaultdict(list)
+    patterns = memory_of(names[:300], ALL)
+    known = {each.pattern: each.level for each in patterns.patterns()}
+    for text, _, y in browsed(patterns, tmp_path)["drawn"]:
+        if text in known:
+            drawn[known[text]].append(y)
+    assert sum(map(len, drawn.values())) > 50
+    assert min(np.diff(sorted(rows)).min() for rows in drawn.values() if len(rows) > 1) >= 14
+
+
+@needs_node
+def test_the_program_of_the_page_runs(tmp_path):
+    said = browsed(memory_of(["emma", "emily"]), tmp_path)
     assert said["about"] == "3 patterns, 2 edges, 2 levels"
-    assert {">em", ">emma_", ">emily_"} <= set(said["drawn"])
+    assert {">em", ">emma_", ">emily_"} <= {text for text, *_ in said["drawn"]}
     assert said["found"] == ["3 found", ">em2", ">emma_1", ">emily_1"]
     assert said["told"] == [
         "Chosen",
@@ -654,7 +859,7 @@ const data = page.match(/id="data">(.*?)<\\/script>/s)[1];
 const program = page.match(/<script>\\n(.*?)<\\/script>/s)[1];
 const drawn = [];
 const pen = new Proxy({}, { set: () => true, get: (_, name) => name === "measureText"
-  ? text => ({ width: text.length }) : (...a) => { if (name === "fillText") drawn.push(a[0]); } });
+  ? text => ({ width: text.length }) : (...a) => { if (name === "fillText") drawn.push(a); } });
 const element = id => ({ textContent: id === "data" ? data : "", children: [],
   append(...more) { this.children.push(...more); }, replaceChildren() { this.children = []; },
   getContext: () => pen, addEventListener() {},
@@ -681,3 +886,21 @@ def test_only_the_counts_depend_on_the_order(names):
     levels = [{p.pattern: p.level for p in memory.patterns()} for memory in (there, back)]
     assert levels[0] == levels[1] and set(there.edges()) == set(back.edges())
     assert nodes(there) != nodes(back)
+
+
+# --- the experiment ------------------------------------------------------------------------------
+
+
+def test_the_tables_of_the_page_are_those_of_the_experiment(tmp_path, monkeypatch):
+    root = Path(__file__).resolve().parents[1]
+    monkeypatch.syspath_prepend(str(root / "experiments"))
+    experiment = pytest.importorskip("plastic_memory")
+    for name in ("plastic_memory.json", "plastic_memory.md"):
+        shutil.copy(root / "docs" / name, tmp_path)
+    monkeypatch.setattr(experiment, "DOCS", tmp_path)
+    experiment.main(experiment.Config("page"))
+    page = (root / "docs" / "plastic_memory.md").read_text("utf-8")
+    assert (tmp_path / "plastic_memory.md").read_text("utf-8") == page
+    record = experiment.read()
+    assert list(record["tune"]["found"]) == list(experiment.TRIED)
+    assert page.count("the default** |") == 2

@@ -6,6 +6,7 @@ how often a pattern served is its count, how deep it lies its level.
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import io
@@ -21,7 +22,7 @@ import numpy as np
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.checkpoint import CheckpointError
-from loopymeta.learners.host import boundary_of, check_symbols, read_json, write_json
+from loopymeta.learners.host import check_symbols, read_json, write_json
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import FREEZE, Task
 
@@ -30,11 +31,16 @@ if TYPE_CHECKING:
 
 SHARE = ("prefix", "suffix", "infix")
 """What samples can share."""
+COUNTS = ("samples", "graph")
+"""What predictions can be made from."""
 UNSEEN = ""
 """In a distribution over symbols: all symbols that were never seen, together."""
 _KIND = "loopymeta-plastic-memory"
+_DOT = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"})
 _FORGOTTEN = 1e-9
 """A count this small is rounding: sums of fractions that should be 0 end up here."""
+_MOST_OBSERVED, _MOST_COUNTED = 1e100, 1e300
+"""Amounts at once, and counts: so many amounts that a count grows too large are never observed."""
 
 
 # --- a tree of patterns --------------------------------------------------------------------------
@@ -73,18 +79,25 @@ class _Tree:
 
     def find(self, prefix: str) -> _Node | None:
         """The shortest pattern that begins with ``prefix``, or None."""
-        node = self.root
+        node, same = self.root, 0  # symbols that are known to be the same
         while node is not None and len(node.pattern) < len(prefix):
-            if not prefix.startswith(node.pattern):
+            if not prefix.startswith(node.pattern[same:], same):
                 return None
-            node = node.children.get(prefix[len(node.pattern)])
-        return node if node is not None and node.pattern.startswith(prefix) else None
+            same = len(node.pattern)
+            node = node.children.get(prefix[same])
+        return node if node is not None and node.pattern.startswith(prefix[same:], same) else None
+
+    def count(self, sample: str) -> float:
+        """How often a sample was potentiated; 0 where it is not known."""
+        leaf = self.find(sample)
+        return leaf.count if leaf is not None and leaf.pattern == sample else 0
 
     def add(self, sample: str, amount: float) -> None:
         """Potentiates a sample, which gets its place first if it is new."""
-        node, above = self.root, None
-        while node is not None and sample.startswith(node.pattern):
-            above, node = node, node.children.get(sample[len(node.pattern) :][:1])
+        node, above, same = self.root, None, 0  # symbols that are known to be the same
+        while node is not None and sample.startswith(node.pattern[same:], same):
+            above, same = node, len(node.pattern)
+            node = node.children.get(sample[same : same + 1])
         if node is not None:
             above = self._split(node, sample)
         if above is None or above.pattern != sample:
@@ -108,19 +121,15 @@ class _Tree:
         self._put(node)
         return shared
 
-    def weaken(self, sample: str, amount: float) -> float:
-        """De-potentiates a sample by at most its count: by how much."""
-        leaf = self.find(sample)
-        if leaf is None or leaf.pattern != sample:
-            return 0
-        amount = min(amount, leaf.count)
-        node: _Node | None = leaf
+    def weaken(self, sample: str, amount: float, forget: bool) -> None:
+        """De-potentiates a sample that is known, and takes it out if it is to be forgotten."""
+        leaf = node = self.find(sample)
+        assert leaf is not None
         while node is not None:
             node.count = max(node.count - amount, 0)
             node = node.parent
-        if leaf.count <= _FORGOTTEN:
+        if forget:
             self._forget(leaf)
-        return amount
 
     def _forget(self, leaf: _Node) -> None:
         """Takes a leaf out, and the pattern above it where only one is left to share that."""
@@ -209,8 +218,7 @@ class PlasticMemory:
     largest of its counts. An infix that always stands behind the same symbol, or occurs but once,
     is no node: the longer pattern is.
 
-    *Prediction* of a symbol w after context h, with c(x) the counts of all samples that have x in
-    them, each as often as it occurs there:
+    *Prediction* of a symbol w after context h:
 
     .. math::
       p_k(w | h) = \frac{\max(c(h_k w) - D, 0) + p_{k-1}(w | h) \sum_v \min(c(h_k v), D)}
@@ -218,16 +226,28 @@ class PlasticMemory:
 
     with h_k the last k symbols of h, the start mark among them, k = 0 to ``order``; p_{-1} uniform,
     D the discount, and p_k = p_{k-1} where h_k was never followed by anything. (Ney, Essen and
-    Kneser, 1994, for counts that need not be whole. The counts of out-edges predict worse: those of
-    a pattern begin with 1, however many samples share it.)
+    Kneser, 1994, for counts that need not be whole.) What c(x) is, ``counts`` says:
+
+    - ``"samples"``: the counts of all samples that have x in them, each as often as it occurs
+      there. That is a table of contexts: of the graph only the counts of its samples enter, no
+      other pattern, no level, no edge, so that neither ``share`` nor the order in which the samples
+      came changes a prediction.
+    - ``"graph"``: the count of the pattern that the activation reaches by x, the shortest one that
+      begins with x, among the prefixes if x begins with the start mark, else among the infixes (all
+      of them, those too that always stand behind the same symbol); 0 if there is none. So w is
+      weighted as the out-edge that leads on to it. Before h_k for k = ``order`` comes all of h if
+      it begins with the start mark, however long it is. Counts of patterns begin with 1, however
+      many samples share them: predictions depend on the order of the samples.
 
     Args:
       share: what is refactored, of `SHARE`; ``"prefix"`` always is.
+      counts: what predictions are made from, of `COUNTS`.
       start: the mark before a sample.
       end: the mark behind a sample.
       alphabet: symbols that may come, the end mark aside; None: any, those never seen counting as
         one together (`UNSEEN`).
-      order: symbols of context that are looked at wherever they stand in a sample.
+      order: symbols of context that are looked at wherever they stand in a sample; 0: none, so
+        that a prediction is how often each symbol came.
       discount: D, above 0 and at most 1.
 
     Raises:
@@ -246,6 +266,7 @@ class PlasticMemory:
         self,
         share: Sequence[str] = ("prefix",),
         *,
+        counts: str = "samples",
         start: str = ">",
         end: str = "_",
         alphabet: Iterable[str] | None = None,
@@ -258,6 +279,7 @@ class PlasticMemory:
             _validate.choice("share", kind, SHARE)
         if "prefix" not in share:
             raise ValueError(f"share must have 'prefix', got {tuple(share)}")
+        _validate.choice("counts", counts, COUNTS)
         for name, mark in (("start", start), ("end", end)):
             if not isinstance(mark, str) or len(mark) != 1:
                 raise ValueError(f"{name} must be one symbol, got {mark!r}")
@@ -267,7 +289,7 @@ class PlasticMemory:
         _validate.positive("discount", discount)
         _validate.between("discount", discount, 0, 1)
         self.share = tuple(kind for kind in SHARE if kind in share)
-        self.start, self.end = start, end
+        self.counts, self.start, self.end = counts, start, end
         self.order, self.discount = int(order), float(discount)
         self.alphabet = None if alphabet is None else tuple(dict.fromkeys(alphabet))
         if self.alphabet is not None:
@@ -276,6 +298,7 @@ class PlasticMemory:
                     raise ValueError(f"alphabet must hold single symbols, no marks; got {symbol!r}")
         self._allowed = None if self.alphabet is None else frozenset(self.alphabet)
         self._trees = {kind: _Tree() for kind in self.share}
+        self._ends = collections.Counter[str]()  # how many samples end so, for infixes
         # Context -> symbol -> how often; made when it is first asked for, then kept up.
         self._followers: dict[str, dict[str, float]] | None = None
 
@@ -318,25 +341,32 @@ class PlasticMemory:
 
         Args:
           sample: a string, with both marks or without.
-          amount: what is added to the counts; any finite number.
+          amount: what is added to the counts; any number from -1e100 to 1e100. A negative one
+            takes at most what is there, and from a sample that is not known nothing.
 
         Raises:
-          TypeError, ValueError: see `marked`; an amount that is no finite number.
+          TypeError, ValueError: see `marked`; an amount that is no such number.
         """
         sample = self.marked(sample)
         if isinstance(amount, np.generic):  # which JSON does not hold
             amount = amount.item()
-        _validate.between("amount", amount, -1e300, 1e300)
-        if amount < 0:
-            amount = -self._trees["prefix"].weaken(sample, -amount)
+        _validate.between("amount", amount, -_MOST_OBSERVED, _MOST_OBSERVED)
+        infixes = "infix" in self._trees
+        known = self._trees["prefix"].count(sample) if amount < 0 or infixes else 0
+        amount = max(amount, -known) if amount < 0 else amount
         if amount == 0:
             return
+        gone = amount < 0 and known + amount <= _FORGOTTEN
+        if infixes and (gone or not known):
+            self._ends.update(dict.fromkeys(_views("infix", sample), -1 if gone else 1))
         for kind, tree in self._trees.items():
             for view in _views(kind, sample):
                 if amount > 0:
                     tree.add(view, amount)
-                elif kind != "prefix":
-                    tree.weaken(view, -amount)
+                else:  # sums of fractions do not say whether another sample ends so: this does
+                    tree.weaken(view, -amount, gone and not self._ends[view])
+                    if gone and not self._ends[view]:
+                        del self._ends[view]
         if self._followers is not None:
             self._count(sample, amount)
 
@@ -344,9 +374,10 @@ class PlasticMemory:
         """Counts what follows what in a sample."""
         followers = self._followers
         assert followers is not None
+        order = self.order if self.counts == "samples" else 0  # of the graph's: the alphabet
         for at in range(1, len(sample)):
             symbol = sample[at]
-            for k in range(min(self.order, at) + 1):
+            for k in range(min(order, at) + 1):
                 context = sample[at - k : at]
                 counts = followers.get(context)
                 if counts is None:
@@ -376,6 +407,11 @@ class PlasticMemory:
         {'_': 0.223, 'a': 0.223, 'b': 0.373, '': 0.181}
         """
         self._check_context(context)
+        if self.end in context:
+            raise ValueError(
+                f"the context {context!r} has a mark inside: nothing follows the end mark; give "
+                "what stands before it"
+            )
         if self._followers is None:
             self._followers = {}
             for node in self._trees["prefix"]:
@@ -396,16 +432,34 @@ class PlasticMemory:
     def _check_context(self, context: str) -> None:
         if not isinstance(context, str):
             raise TypeError(f"a context must be a string, got {context!r}")
-        if self.start in context[1:] or self.end in context:
-            raise ValueError(f"the context {context!r} has a mark inside")
+        if self.start in context[1:] or self.end in context[:-1]:
+            raise ValueError(
+                f"{context!r} has a mark inside: {self.start!r} may stand in front only, "
+                f"{self.end!r} at the end only"
+            )
 
     def _counts_after(self, context: str) -> Iterator[Mapping[str, float]]:
         """What came after the ends of a context, the longest first."""
         assert self._followers is not None
+        if self.counts == "graph" and len(context) > self.order and context[0] == self.start:
+            yield from self._leading_on(context)
         for k in range(min(self.order, len(context)), -1, -1):
-            counts = self._followers.get(context[len(context) - k :])
-            if counts:
+            end = context[len(context) - k :]
+            if self.counts == "graph":
+                yield from self._leading_on(end)
+            elif counts := self._followers.get(end):
                 yield counts
+
+    def _leading_on(self, context: str) -> Iterator[Mapping[str, float]]:
+        """The symbols that the graph has after a context, by the counts of what they lead to."""
+        tree = self._trees.get("prefix" if context.startswith(self.start) else "infix")
+        node = None if tree is None else tree.find(context)
+        if node is None:
+            return
+        longer = len(node.pattern) > len(context)
+        nodes = {node.pattern[len(context)]: node} if longer else node.children
+        if counts := {symbol: each.count for symbol, each in nodes.items() if each.count > 0}:
+            yield counts
 
     def _symbols(self) -> list[str]:
         if self.alphabet is not None:
@@ -441,7 +495,8 @@ class PlasticMemory:
         """The sample that a prefix leads to, marks included: see `steps`; None: it leads nowhere.
 
         Args:
-          prefix: how the sample begins, with its start mark or without.
+          prefix: how the sample begins, with its start mark or without; one with its end mark is
+            whole, and leads to itself or nowhere.
           seed: draws the way in proportion to the counts; None takes the largest, of equals the one
             that came first.
         """
@@ -563,7 +618,8 @@ class PlasticMemory:
         heads = (Pattern._fields, ("from", "to"))
         for head, rows in zip(heads, (self.patterns(), self.edges()), strict=True):
             text = io.StringIO()
-            writer = csv.writer(text, lineterminator="\n")
+            # Patterns in quotes: what ends a line may stand inside.
+            writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
             writer.writerows(itertools.chain([head], rows))
             tables.append(text.getvalue())
         return tables[0], tables[1]
@@ -573,7 +629,7 @@ class PlasticMemory:
         names = {node.pattern: f"n{number}" for number, node in enumerate(self.patterns())}
         lines = ["digraph plastic_memory {", "  rankdir=LR; node [shape=box, style=rounded];"]
         for pattern, count, level in self.patterns():
-            label = pattern.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+            label = pattern.translate(_DOT)
             about = f'label="{label}\\n{count:g}", level={level}'
             lines.append(f"  {names[pattern]} [{about}];")
         lines += [f"  {names[a]} -> {names[b]};" for a, b in self.edges()]
@@ -586,6 +642,7 @@ class PlasticMemory:
         """
         return {
             "share": list(self.share),
+            "counts": self.counts,
             "start": self.start,
             "end": self.end,
             "alphabet": None if self.alphabet is None else list(self.alphabet),
@@ -607,16 +664,25 @@ class PlasticMemory:
             for kind in memory.share:
                 memory._trees[kind] = _tree_of(stored["trees"][kind])
             memory._check_trees()
+            if "infix" in memory.share:
+                views = (_views("infix", sample) for sample in memory.samples())
+                memory._ends.update(itertools.chain.from_iterable(views))
         except (TypeError, ValueError, KeyError, IndexError, AttributeError) as error:
             raise CheckpointError(f"this is no plastic memory: {error}") from error
         return memory
 
     def _check_trees(self) -> None:
-        """Refuses trees that no observing could have made."""
+        """Refuses trees that are not all of the same samples, each between marks and observed.
+
+        Counts of what samples share are not compared with theirs: they begin with 1, whenever that
+        is, and can be taken back to 0, so that any may stand below any.
+        """
         samples = self.samples()
-        for sample in samples:
+        for sample, count in samples.items():
             if self.marked(sample) != sample:
                 raise ValueError(f"{sample!r} is not between marks")
+            if not count > 0:
+                raise ValueError(f"the sample {sample!r} has the count {count}")
         for kind, tree in self._trees.items():
             wanted = {view for sample in samples for view in _views(kind, sample)}
             if wanted != {node.pattern for node in tree if not node.children}:
@@ -633,6 +699,10 @@ class PlasticMemory:
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PlasticMemory:
         """The memory of a file that `save` wrote.
+
+        Patterns, counts, levels and edges are the same bit for bit, and so is what is predicted,
+        but for the last bits where amounts were fractions: contexts are counted anew from the
+        samples, and sums of fractions depend on their order.
 
         Raises:
           CheckpointError: the file is missing, truncated, damaged or foreign.
@@ -683,7 +753,7 @@ def _tree_of(rows: Sequence[Sequence[Any]]) -> _Tree:
     for place, (pattern, count, parent) in enumerate(rows):
         if not isinstance(pattern, str):
             raise ValueError(f"node {place} has the pattern {pattern!r}")
-        _validate.between(f"the count of {pattern!r}", count, 0, 1e300)
+        _validate.between(f"the count of {pattern!r}", count, 0, _MOST_COUNTED)
         if (parent is None) != (place == 0):
             raise ValueError(f"node {place} has the parent {parent!r}")
         above = None
@@ -716,8 +786,9 @@ class PlasticMemoryLearner:
     Where targets are the next stimuli (``continues``) a sample is the targets one after another.
     Elsewhere it is stimulus and target in turn, in letters of their own, without targets that are
     not taught. Predictions are those of `PlasticMemory.next_symbol` after the sample so far, for
-    targets alone. A sample in which the learner was frozen, or in which a target that is the next
-    stimulus was not taught, is not observed.
+    targets alone: by default those of a table of contexts, in which the graph has no part, with
+    ``counts="graph"`` those of the graph. A sample in which the learner was frozen, or in which a
+    target that is the next stimulus was not taught, is not observed.
 
     Theta is ``{"discount"}``.
 
@@ -743,8 +814,10 @@ class PlasticMemoryLearner:
     """See `PlasticMemory`: letters of context that are looked at wherever they stand."""
     discount: float = 0.85
     """See `PlasticMemory`."""
-    share: tuple[str, ...] = ("prefix",)
+    counts: str = "samples"
     """See `PlasticMemory`."""
+    share: tuple[str, ...] = ("prefix",)
+    """See `PlasticMemory`; what changes no prediction is refused: infixes do for the graph only."""
     letters: str = ""
     """How targets are written, a letter each; none: in letters from Ā on."""
 
@@ -753,6 +826,11 @@ class PlasticMemoryLearner:
             _validate.at_least(name, getattr(self, name), 1)
         if not isinstance(self.share, tuple):
             raise TypeError(f"share must be a tuple of words, got {self.share!r}")
+        if "suffix" in self.share or (self.counts == "samples" and "infix" in self.share):
+            raise ValueError(
+                f"share={self.share!r} predicts the same as less of it with counts={self.counts!r};"
+                " ('prefix', 'infix') with counts='graph' predicts from the graph"
+            )
         if not isinstance(self.letters, str):
             raise TypeError(f"letters must be a string, got {self.letters!r}")
         if self.num_inputs + self.num_outputs > _MOST_SYMBOLS:
@@ -786,11 +864,12 @@ class PlasticMemoryLearner:
           ValueError: stimuli or targets are not symbols.
         """
         check_symbols(task, cls.__name__)
-        spec, boundary = task.spec, boundary_of(task)
+        spec, continues = task.spec, _continues(task)
+        boundary = spec.boundary if continues else None
         found: dict[str, Any] = {
             "num_inputs": spec.num_inputs,
             "num_outputs": spec.num_outputs,
-            "continues": _continues(task),
+            "continues": continues,
             "boundary": boundary,
         }
         if boundary is not None:
@@ -810,7 +889,7 @@ class PlasticMemoryLearner:
         letters += [self.written(k, False) for k in stimuli]
         discount = self.discount if discount is None else discount
         choices: dict[str, Any] = {"alphabet": letters, "order": self.order, "discount": discount}
-        return PlasticMemory(self.share, **choices)
+        return PlasticMemory(self.share, counts=self.counts, **choices)
 
     def init_theta(self, key: Array | None = None) -> Theta:
         """``{"discount"}``."""

@@ -6,6 +6,7 @@ Figures touch no global state; `loopymeta.plots.save` writes them.
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import math
 import os
@@ -15,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from loopymeta.learners.plastic_memory import PlasticMemory, Step
-from loopymeta.plots import BLACK, BLUE, GREY, PALE, SKY, VERMILLION, _caption, _figure, _heading
+from loopymeta.plots import canvas
+from loopymeta.plots.canvas import BLACK, BLUE, GREY, PALE, SKY, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,20 +70,22 @@ def _seen(text: str) -> str:
 # --- figures -------------------------------------------------------------------------------------
 
 
-def graph_figure(memory: PlasticMemory, path: Sequence[str] = (), title: str = "") -> Figure:
+def graph_figure(
+    memory: PlasticMemory, path: Sequence[str] | Sequence[Step] = (), title: str = ""
+) -> Figure:
     """The graph of a small memory: levels from left to right, counts in the nodes.
 
     Args:
       memory: of at most `MOST_DRAWN` patterns.
-      path: patterns to bring out, in their order, as `PlasticMemory.steps` passes them.
+      path: what to bring out: the steps of a completion, from `PlasticMemory.steps`, or patterns.
       title: stands above.
 
     Raises:
-      ValueError: there are more patterns than can be read, or none.
+      ValueError: there are more patterns than can be read, or none; the path has some that are not
+        in the memory. TypeError: the path is a bare string.
     """
+    _check_some(memory)
     patterns, edges = memory.patterns(), memory.edges()
-    if not patterns:
-        raise ValueError("the memory is empty: observe samples before you draw it")
     if len(patterns) > MOST_DRAWN:
         raise ValueError(
             f"a figure holds 1 to {MOST_DRAWN} patterns, and there are {len(patterns):,}: "
@@ -89,13 +93,14 @@ def graph_figure(memory: PlasticMemory, path: Sequence[str] = (), title: str = "
         )
     names = [each.pattern for each in patterns]
     counts = {each.pattern: each.count for each in patterns}
+    way = _way(path, counts)
     places = _layout(names, edges, {each.pattern: each.level for each in patterns})
     depth = max(column for column, _ in places.values())
     num_rows = 1 + max(row for _, row in places.values())
     width = 2.2 * (depth + 1) + 1.2
-    figure = _figure(width, max(_ROW * num_rows + 1.5, 2.8))
+    figure = canvas.blank(width, max(_ROW * num_rows + 1.5, 2.8))
     axes = figure.add_subplot()
-    steps = {name: number for number, name in enumerate(path)}
+    steps = {name: number for number, name in enumerate(way)}
     for above, name in edges:
         on = above in steps and steps.get(name) == steps[above] + 1
         _draw_edge(axes, places[above], places[name], on)
@@ -109,12 +114,33 @@ def graph_figure(memory: PlasticMemory, path: Sequence[str] = (), title: str = "
     axes.set_ylim(num_rows - 0.3, -2)
     axes.set_axis_off()
     if title:
-        _heading(figure, title, width)
+        canvas.heading(figure, title, width)
     said = "In each circle how often the pattern was potentiated; white: whole samples."
-    if path:
-        said += f" Orange: the way from {path[0]!r} to {path[-1]!r}, step by step."
-    _caption(figure, said, width)
+    if len(way) > 1 and set(itertools.pairwise(way)) <= set(edges):
+        said += f" Orange: the way from {way[0]!r} to {way[-1]!r}, step by step."
+    elif way:
+        said += f" Orange: {', '.join(map(repr, way))}."
+    canvas.caption(figure, said, width)
     return figure
+
+
+def _check_some(memory: PlasticMemory) -> None:
+    if not memory.samples():
+        raise ValueError("the memory is empty: observe samples before you draw it")
+
+
+def _way(path: Sequence[str] | Sequence[Step], known: Mapping[str, float]) -> list[str]:
+    """The patterns of a path, all of them known."""
+    if isinstance(path, str):
+        raise TypeError(
+            f"path must be the steps of a completion, memory.steps({path!r}), or a list of "
+            f"patterns, got the string {path!r}"
+        )
+    way = [each.pattern if isinstance(each, Step) else each for each in path]
+    for name in way:
+        if name not in known:
+            raise ValueError(f"path has {name!r}, which is no pattern of the memory")
+    return way
 
 
 def _draw_edge(axes: Axes, a: tuple[int, float], b: tuple[int, float], on: bool) -> None:
@@ -171,7 +197,7 @@ def completion_figure(steps: Sequence[Step], title: str = "") -> Figure:
     if not steps:
         raise ValueError("there are no steps: no pattern begins with that prefix")
     width = max(2.6 * len(steps), 5.2)
-    figure = _figure(width, 4.6)
+    figure = canvas.blank(width, 4.6)
     axes = figure.add_subplot()
     tops: list[float] = []
     for column, step in enumerate(steps):
@@ -190,8 +216,8 @@ def completion_figure(steps: Sequence[Step], title: str = "") -> Figure:
     axes.set_ylim(1.02, -0.2)
     axes.set_axis_off()
     if title:
-        _heading(figure, title, width)
-    _caption(
+        canvas.heading(figure, title, width)
+    canvas.caption(
         figure,
         "Each bar: where the activation can go from the pattern above it, in proportion to the "
         "counts. Orange: where it went.",
@@ -232,7 +258,11 @@ def page(memory: PlasticMemory, title: str = "Plastic memory") -> str:
     """The whole graph as one HTML page: pan, zoom, search, the ways to a pattern and on from it.
 
     It needs nothing but itself: no network, no other file. Patterns are data in it, never markup.
+
+    Raises:
+      ValueError: the memory is empty.
     """
+    _check_some(memory)
     patterns, edges = memory.patterns(), memory.edges()
     names = [each.pattern for each in patterns]
     number = {name: at for at, name in enumerate(names)}
@@ -262,7 +292,7 @@ def write_html(
     """Writes `page` to a file, atomically: the file.
 
     Raises:
-      OSError: it could not be written.
+      ValueError: the memory is empty. OSError: it could not be written.
     """
     from loopymeta.checkpoint import write_atomic
 
