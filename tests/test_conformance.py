@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import pytest
 from conftest import some_fast
 
 from loopymeta import NetworkConfig, data, learners, rules
 from loopymeta.learners import HostLearner, Parallel, Recorded, by_name
-from loopymeta.lifetime import Learner
+from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.suite import SUITE_QUICK
 from loopymeta.tasks import TASKS, Henon, Memorize, Task
 from loopymeta.testing import check_learner, check_task
@@ -53,6 +54,7 @@ LEARNERS = {name: named(name) for name in by_name.LEARNERS} | {
     "hierarchical": named("hierarchical(window=4)"),
     "counts": named("counts(order=2)"),
     "fixed ticks": lambda task: plastic(task.spec, ticks=3),
+    "exposed": lambda task: plastic(task.spec, exposure="as_input"),
     "self-paced": lambda task: plastic(task.spec, max_ticks=3),
     "self-paced reservoir": lambda task: plastic(
         task.spec, num_memory=8, num_hidden=0, max_ticks=2, output_rule=rules.Delta()
@@ -63,14 +65,34 @@ PAIRS = {f"{name}, {kind}": (name, kind) for name in LEARNERS for kind in LIVED}
 for counting in ("counts", "ppm", "plastic_memory"):
     PAIRS.pop(f"{counting}, vectors")  # there is nothing to count
 
+FAST = ("counts, symbols", "ppm, symbols", "exposed, symbols")
 
-@pytest.mark.parametrize("pair", some_fast(PAIRS, ("counts, symbols", "ppm, symbols")))
+
+@pytest.mark.parametrize("pair", some_fast(PAIRS, FAST))
 def test_every_learner_conforms(pair):
     name, kind = PAIRS[pair]
     task = LIVED[kind]
     learner = LEARNERS[name](task)
     assert isinstance(learner, (Learner, HostLearner))
     check_learner(learner, task)
+
+
+WIDE = ("gru, symbols", "elman, symbols", "snap1, symbols", "elman, vectors")
+
+
+@pytest.mark.parametrize("pair", some_fast(PAIRS, WIDE))
+def test_every_learner_lives_in_float64_too(pair, x64):
+    """All that it holds and says is in it; nothing is compiled, since types show without."""
+    name, kind = PAIRS[pair]
+    task = LIVED[kind]
+    learner = LEARNERS[name](task)
+    if isinstance(learner, HostLearner):
+        pytest.skip("it computes in numpy")
+    life = Lifetime(learner, task, record=lambda state, prediction: (state, prediction))
+    theta = jax.eval_shape(learner.init_theta, jax.random.key(0))
+    lived = jax.eval_shape(life, theta, jax.random.key(0))
+    kinds = {leaf.dtype for leaf in jax.tree.leaves((theta, lived))}
+    assert {kind for kind in kinds if jnp.issubdtype(kind, jnp.floating)} == {jnp.dtype("float64")}
 
 
 def test_every_kind_of_learner_has_a_name():

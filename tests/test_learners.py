@@ -12,8 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from conftest import some_fast
 
-from loopymeta.learners import LEARNING_RATES, OnlineRNN, decaying_delta, reservoir
+from loopymeta import tasks
+from loopymeta.learners import LEARNING_RATES, OnlineRNN, by_name, decaying_delta, reservoir
 from loopymeta.learners.optimizers import transformation
 from loopymeta.lifetime import Learner, Lifetime
 from loopymeta.network import Teaching
@@ -53,6 +55,25 @@ class Cycle:
             "early": outcome.correct[: max(self.frozen_until, 1)].mean(),
             "late": outcome.correct[-50:].mean(),
         }
+
+
+@pytest.mark.parametrize("wrapper", some_fast(("Garbage", "Perturbed", "Speedup"), ("Perturbed",)))
+def test_learners_of_names_stay_what_they_are_when_names_are_made_harder(wrapper):
+    plain = tasks.Names(symbols=300, held_out="none")
+    harder = getattr(tasks, wrapper)(plain)
+    assert harder.spec.text and harder.spec.boundary == 0
+    for name in ("counts", "ppm"):
+        assert by_name.learner_of(name, harder).boundary == 0
+    memory = by_name.learner_of("plastic_memory", harder)
+    assert memory.boundary == (0 if memory.continues else None)
+    for name, options in (
+        ("lstm", ("window", "interval", "learning_rate", "horizon")),
+        ("online_rflo", ("learning_rate",)),
+        ("uoro", ("learning_rate",)),
+        ("hierarchical", ("learning_rate", "upper_rate", "feedback")),
+    ):
+        own, other = by_name.learner_of(name, plain), by_name.learner_of(name, harder)
+        assert all(getattr(own, option) == getattr(other, option) for option in options)
 
 
 def small(**choices):
@@ -142,6 +163,8 @@ def test_for_spec_takes_sizes_loss_and_lifespan():
         ({"learning_rate": "fast"}, TypeError, "learning_rate"),
         ({"horizon": 0.0}, ValueError, "horizon"),
         ({"momentum": 1.5}, ValueError, "momentum"),
+        ({"momentum": 1}, ValueError, "momentum must be less than 1"),
+        ({"memory": 1.0}, ValueError, "memory must be less than 1"),
         ({"clip": -1.0}, ValueError, "clip"),
         ({"lifespan": 0.0}, ValueError, "lifespan"),
     ],
@@ -286,6 +309,7 @@ def test_any_optimizer_of_optax_by_name():
         ("lion(b1=0.5)", optax.lion(1.0, b1=0.5)),
         ("adamw(weight_decay=0.1)", optax.adamw(1.0, weight_decay=0.1)),
         ("adam(b1=0.3)", optax.adam(1.0, b1=0.3)),
+        ("nadam", optax.nadam(1.0)),
         (optax.nadam, optax.nadam(1.0)),
         ("adam", optax.adam(1.0, b1=0.5, b2=0.999)),  # the two that are fields of a learner
     ):
@@ -305,6 +329,8 @@ def test_any_optimizer_of_optax_by_name():
         ("apply_updates", ValueError, "unknown optimizer"),
         ("lbfgs", ValueError, "does not work"),
         ("fromage", ValueError, "not twice as far"),
+        ("rprop", ValueError, "not twice as far"),  # whose steps have bounds of their own
+        ("ScaleByZoomLinesearchState", ValueError, "unknown optimizer"),
         ("scale_by_learning_rate", ValueError, "unknown optimizer"),
         (lambda rate: None, ValueError, "does not work"),
         (3, TypeError, "optimizer"),

@@ -16,6 +16,7 @@ from test_rules import CASES, supplied
 from loopymeta import data, rules, testing
 from loopymeta.config import NetworkConfig
 from loopymeta.graph import Graph, make_graphs
+from loopymeta.learners import PPM, OnlineRNN
 from loopymeta.lifetime import (
     FixedTicks,
     Learner,
@@ -126,8 +127,13 @@ def test_check_task_finds_what_is_wrong():
     class Bad(Follow):
         how: str = ""
 
+        @property
+        def spec(self):
+            limits = {"floor": {"floor": 2.5}, "chance": {"chance": -1.0}}
+            return dataclasses.replace(super().spec, **limits.get(self.how, {}))
+
         def sample(self, key):
-            episode = super().sample(key)
+            episode = super().sample(jax.random.key(0) if self.how == "key" else key)
             if self.how == "short":
                 return jax.tree.map(lambda x: x[1:], episode)
             if self.how == "numbers":
@@ -139,15 +145,56 @@ def test_check_task_finds_what_is_wrong():
         def score(self, outcome, episode):
             if self.how == "all":
                 return {"loss": outcome.loss.mean()}
+            own = {"metric": jnp.nan, "curve": jnp.array([0.0, jnp.inf])}
+            if self.how in ("metric", "curve", "gap"):
+                half = own.get(self.how, jnp.array([0.0, jnp.nan]))
+                return super().score(outcome, episode) | {"half": half}
             return {"lost": 0.0} if self.how == "name" else super().score(outcome, episode)
 
     testing.check_task(Bad())
     for how, said in {
         "short": "must have 12 symbols", "numbers": "must be bool", "nothing": "at least one",
-        "all": "not scored count", "name": "must have a loss",
+        "all": "not scored count", "name": "must have a loss", "key": "ignores its key",
+        "metric": "half of finite predictions must be finite",
+        "curve": "half of finite predictions must be finite", "chance": "chance must be a loss",
+        "floor": "floor must not lie above 2.0000, the loss of a constant guess, got 2.5",
     }.items():  # fmt: skip
         with pytest.raises(AssertionError, match=said):
             testing.check_task(Bad(how=how))
+    testing.check_task(Bad(how="key"), fixed=True)
+    testing.check_task(Bad(how="gap"))  # a place at which nothing was measured
+    sure = dataclasses.replace(TASK.spec, chance=1.5)
+    with pytest.raises(AssertionError, match=r"an accuracy, within 0..1, got 1.5"):
+        testing.check_task(types.SimpleNamespace(spec=sure, sample=TASK.sample, score=TASK.score))
+
+
+@pytest.mark.parametrize(
+    ("check", "said"),
+    [
+        (lambda: testing.check_task(3), r"task must be a .*Task, got 3 \(int\), which has no spec"),
+        (lambda: testing.check_task(Memorize), "task must be an object, got the class Memorize"),
+        (lambda: testing.check_task(TASK, num_lifetimes=0), "num_lifetimes must be at least 1"),
+        (lambda: testing.check_learner(3, TASK), "learner must be a .*, which has no init_theta"),
+        (lambda: testing.check_learner(Table, TASK), "object, got the class Table: build one"),
+        (lambda: testing.check_learner(Table(), Memorize), "task must be an object"),
+        (lambda: testing.check_learner(Table(), TASK, symbols=0), "symbols must be at least 1"),
+        (lambda: testing.check_rule(rules.Oja), "rule must be an object, got the class Oja"),
+        (lambda: testing.check_rule("oja"), "rule must be a .*Rule, got 'oja'"),
+        (lambda: testing.check_learner(PPM(2, 2), Follow()), "where stimuli and targets are symb"),
+        (lambda: testing.check_learner(PPM(2, 2), TASK), "PPM cannot live Memorize, whose stimul"),
+        (
+            lambda: testing.check_learner(OnlineRNN(7, 7, width=2), TASK),
+            r"OnlineRNN cannot live Memorize, whose stimulus is \[4\].* built for these sizes\?",
+        ),
+        (
+            lambda: testing.check_learner(OnlineRNN(2, 2, width=2), Follow()),
+            "OnlineRNN is built for the loss 'cross_entropy', and that of Follow is 'squared_error",
+        ),
+    ],
+)
+def test_the_checks_say_in_a_sentence_what_is_no_object_of_theirs(check, said):
+    with pytest.raises(AssertionError, match=said):
+        check()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -157,16 +204,18 @@ class Table:
     how: str = ""
 
     def init_theta(self, key=None):
-        return ()
+        return {"gain": jnp.ones(()), "rate": jnp.ones(())}
 
     def space(self):
-        return ()
+        kinds = ("gain",) if self.how == "space" else ("gain", "rate")
+        return {name: Space("log") for name in kinds}
 
     def init(self, key, theta):
         return {"last": jnp.zeros(4), "count": jnp.zeros(())}
 
     def step(self, theta, state, stimulus, teaching, key):
-        target = jnp.where(teaching.taught > 0, teaching.target, state["last"])
+        learns = (teaching.taught > 0) & ((teaching.plastic > 0) | (self.how == "frozen"))
+        target = jnp.where(learns, teaching.target, state["last"])
         if self.how == "untaught":
             target = teaching.target
         after = {"last": target, "count": state["count"] + 1}
@@ -185,6 +234,7 @@ def test_check_learner_finds_what_is_wrong():
     for how, said in {
         "peek": "before it predicts", "untaught": "not taught", "nan": "not finite",
         "shape": "must predict", "state": "structure, shapes and types",
+        "frozen": "learns while teaching.plastic is 0", "space": "must have the structure of",
     }.items():  # fmt: skip
         with pytest.raises(AssertionError, match=said):
             testing.check_learner(Table(how), TASK)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from loopymeta import _validate
+from loopymeta import _machine, _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import behind
 from loopymeta.graph import Graph
@@ -165,7 +165,8 @@ class Plastic:
       exposure: how the taught reaches the network once it has predicted: ``after`` (at once, at the
         outputs), ``together`` (in a tick more, which shows input and target at once: the inputs
         hold the stimulus and the outputs the target) or ``as_input`` (in a tick more, in which the
-        input nodes hold the error of the outputs instead of the stimulus).
+        input nodes hold the error of the outputs instead of the stimulus). Where the synapses are
+        frozen, that tick shows nothing.
       error_delay: symbols after which the teaching of a symbol arrives; the target is then compared
         with what was predicted for it. The teaching of a symbol at which synapses are frozen never
         arrives, and what arrives at such a symbol is lost.
@@ -299,8 +300,12 @@ class Plastic:
         return oldest._replace(plastic=teaching.plastic), queue
 
     def _exposed(self, state: NetworkState, teaching: Teaching) -> NetworkState:
-        """The network as it is before the tick that shows it what is taught."""
-        network, taught = self.network, jnp.asarray(teaching.taught)
+        """The network as it is before the tick that shows it what is taught.
+
+        Where nothing may be learned it is not shown: the activity would know it.
+        """
+        network = self.network
+        taught = jnp.asarray(teaching.taught) * (jnp.asarray(teaching.plastic) > 0)
         if self.exposure == "together":
             return network.clamp(state, teaching.target, taught)
         output = network.outputs(state) if teaching.output is None else teaching.output
@@ -664,6 +669,34 @@ class Mixture:
     def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
         """As `Lifetime.population`."""
         return self._mean(lambda life, own: life.population(thetas, own), key)
+
+
+def check_memory(learner: Any, name: str | None = None, theta: Theta = None) -> None:
+    """Refuses a learner whose theta and state are larger than this machine's memory.
+
+    Nothing is computed. What is lived without this may wait for memory for ever: on a CPU, XLA does
+    not always come back from a buffer that it cannot have. A learner on the host has no such state,
+    and passes.
+
+    Args:
+      learner: who is to live.
+      name: its name in the message; None: its class.
+      theta: its meta-parameters; None: its own.
+
+    Raises:
+      ValueError: says how much it takes and how much there is.
+    """
+    if not isinstance(learner, Learner):
+        return
+
+    def newborn(key: Array, theta: Theta) -> tuple[Theta, State]:
+        theta = learner.init_theta() if theta is None else theta
+        return theta, learner.init(key, theta)
+
+    born = jax.eval_shape(newborn, jax.random.key(0), theta)
+    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(born))
+    what = f"{name or type(learner).__name__} takes"
+    _machine.check_memory(what, size, "give it fewer hidden nodes")
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

@@ -22,7 +22,7 @@ from loopymeta._version import __version__
 from loopymeta.learners.host import HostLearner, HostLife, whose_life
 from loopymeta.learners.optimizers import check_named
 from loopymeta.learners.recording import Recorded
-from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State
+from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State, check_memory
 from loopymeta.parameters import Theta
 
 EVERY = 10_000
@@ -69,8 +69,9 @@ def live_through(
       watch: called with (symbols lived, symbols in all) at the beginning and after each part.
 
     Raises:
+      TypeError: it is no `Lifetime`, as the streams of `loopymeta.learners.Parallel` are none.
       ValueError: the lifetime is `Recorded`, or is to be kept in a file and its learner has a
-        function without a name.
+        function without a name; the learner is larger than this machine's memory.
       CheckpointError: the file is damaged or of another lifetime: of another learner, task, theta
         or key, or begun with another version of loopymeta or jax.
       OSError: the file cannot be written; where it has no folder, at once.
@@ -83,6 +84,11 @@ def live_through(
     True
     """
     _validate.at_least("every", every, 1)
+    if not isinstance(lifetime, Lifetime):
+        raise TypeError(
+            f"a Lifetime can be lived in parts, a {type(lifetime).__name__} only as a whole: call "
+            "it with (theta, key)"
+        )
     if file is not None:
         checkpoint.check_folder(file)
     who: Any = lifetime.learner
@@ -101,6 +107,7 @@ def live_through(
     if file is not None:
         check_named(who)
     theta = jax.tree.map(jax.numpy.asarray, theta)
+    check_memory(who, theta=theta)
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program
     length = lifetime.spec.length

@@ -857,7 +857,8 @@ class LoopyNetwork:
         if self.teaching == "error":
             at_output, hidden = error, self._feedback(wiring, state, innate, error)
         elif self.teaching == "target":
-            state = self.clamp(state, target, taught)
+            # Where nothing may be learned, the activity must not know it either.
+            state = self.clamp(state, target, taught * (jnp.asarray(teaching.plastic) > 0))
             hidden = self._feedback(wiring, state, innate, target * taught)
         elif self.teaching == "reward":
             reward, rewarded = teaching.reward * taught, taught

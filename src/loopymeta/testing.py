@@ -9,9 +9,11 @@ nothing where all is well. They are plain functions, to be called from any test 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,7 @@ from loopymeta._jax import Array, jax, jnp
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta, from_search, to_search
 from loopymeta.rules import NUM_MODULATORS, USES, Rule, Synapse, Trace
-from loopymeta.tasks.base import Episode, Outcome, Spec, Task
+from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task
 
 _SOURCES = {
     "reconstruction": {"reconstruction", "sanger", "shifted"},
@@ -39,6 +41,18 @@ def _require(truth: Any, message: str) -> None:
 
 def _name(thing: Any) -> str:
     return type(thing).__name__
+
+
+def _require_object(what: str, thing: Any, members: tuple[str, ...], like: str) -> None:
+    """Refuses the class in the place of an object of it, and whatever lacks a member."""
+    if isinstance(thing, type):
+        raise AssertionError(f"{what} must be an object, got the class {thing.__name__}: build one")
+    missing = [name for name in members if not hasattr(thing, name)]
+    _require(
+        not missing,
+        f"{what} must be a {like}, got {thing!r:.60} ({_name(thing)}), which has no "
+        f"{', '.join(missing)}",
+    )
 
 
 def _finite(tree: Any) -> bool:
@@ -98,6 +112,7 @@ def _behind(theta: Theta, axes: int) -> Theta:
 
 
 def _check_static(rule: Rule) -> None:
+    _require_object("rule", rule, ("init", "update"), "loopymeta.rules.Rule")
     name = _name(rule)
     _require(isinstance(rule, Rule), f"{name} must derive from loopymeta.rules.Rule")
     kind: Any = type(rule)
@@ -110,23 +125,24 @@ def _check_static(rule: Rule) -> None:
     _require(isinstance(rule.hops, int) and rule.hops >= 0, f"{name}.hops must be a count")
 
 
-def _check_theta(rule: Rule) -> None:
-    name, theta, space = _name(rule), rule.init(jax.random.key(0)), rule.space()
-    _require(_finite(theta), f"{name}.init must give finite numbers")
-    _require(
-        _close(theta, rule.init(jax.random.key(0)), 0), f"{name}.init must depend on its key alone"
-    )
+def _check_theta(name: str, init: Callable[[Array], Theta], space: Any) -> None:
+    """What ``init`` gives is finite floats, the same for the same key, which ``space`` maps."""
+    theta = init(jax.random.key(0))
+    _require(_finite(theta), f"{name} must give finite numbers")
+    _require(_close(theta, init(jax.random.key(0)), 0), f"{name} must depend on its key alone")
     kinds = {jnp.asarray(x).dtype for x in jax.tree.leaves(theta)}
-    _require(
-        kinds <= {jnp.dtype(jnp.result_type(float))}, f"{name}.init must give floats, got {kinds}"
-    )
+    _require(kinds <= {jnp.dtype(jnp.result_type(float))}, f"{name} must give floats, got {kinds}")
     is_space = lambda x: isinstance(x, Space)  # noqa: E731
     same = jax.tree.structure(theta) == jax.tree.structure(space, is_leaf=is_space)
-    _require(same, f"{name}.space must have the structure of {name}.init")
+    owner = name.partition(".")[0]
+    _require(
+        same and all(map(is_space, jax.tree.leaves(space, is_leaf=is_space))),
+        f"{owner}.space must have the structure of {name}, and a Space for each of its numbers",
+    )
     there = to_search(space, theta)
-    _require(_finite(there), f"{name}.space must map {name}.init to finite coordinates")
+    _require(_finite(there), f"{owner}.space must map {name} to finite coordinates")
     back = from_search(space, there)
-    _require(_close(back, theta, 1e-4), f"{name}.space must map {name}.init there and back")
+    _require(_close(back, theta, 1e-4), f"{owner}.space must map {name} there and back")
 
 
 def _check_text(rule: Rule) -> None:
@@ -251,7 +267,7 @@ def check_rule(rule: Rule, theta: Theta | None = None, *, ticks: int = 3) -> Non
     AssertionError: Greedy.update must be elementwise: synapse (0, 0) differs in company
     """
     _check_static(rule)
-    _check_theta(rule)
+    _check_theta(f"{_name(rule)}.init", rule.init, rule.space())
     _check_text(rule)
     theta = rule.init(jax.random.key(0)) if theta is None else theta
     _check_elementwise(rule, theta, ticks)
@@ -292,9 +308,10 @@ def check_learner(
 
     One that lives on the host is checked for that of `loopymeta.learners.HostLearner`.
 
-    Predictions are finite, of the task's size, the same for the same key, and made before the
-    target is looked at; targets that are not taught change nothing; the state keeps its structure,
-    shapes and types, and stays finite; a second symbol compiles nothing.
+    Theta and its space fit together. Predictions are finite, of the task's size, the same for the
+    same key, and made before the target is looked at; targets that are not taught change nothing,
+    and those that come while nothing may be learned change no prediction as long as that lasts; the
+    state keeps its structure, shapes and types, and stays finite; a second symbol compiles nothing.
 
     Arguments:
         learner: the learner, built for the task's sizes.
@@ -306,17 +323,28 @@ def check_learner(
     """
     from loopymeta.learners.host import HostLearner
 
+    on_host = hasattr(learner, "begin")
+    lives = ("begin", "resume") if on_host else ("init", "step")
+    like = "loopymeta.learners.HostLearner" if on_host else "loopymeta.Learner"
+    _require_object("learner", learner, ("init_theta", "space", *lives), like)
+    _require_object("task", task, ("spec", "sample", "score"), "loopymeta.tasks.Task")
+    _require(symbols >= 1, f"symbols must be at least 1, got {symbols}")
     name, spec, key = _name(learner), task.spec, jax.random.key(0)
+    _require(
+        getattr(learner, "loss", spec.loss) == spec.loss,
+        f"{name} is built for the loss {getattr(learner, 'loss', None)!r}, and that of"
+        f" {_name(task)} is {spec.loss!r}",
+    )
+    _check_theta(f"{name}.init_theta", learner.init_theta, learner.space())
     theta = learner.init_theta() if theta is None else theta
     episode = jax.tree.map(lambda x: x[:symbols], task.sample(jax.random.key(1)))
     length = episode.target.shape[0]
     times = jnp.arange(length)
     episode = episode._replace(taught=times % 3 != 1, intervention=jnp.zeros(length, jnp.int32))
     if isinstance(learner, HostLearner):
-        _check_host_learner(learner, theta, spec, episode)
+        _check_host_learner(learner, theta, task, episode)
         return
 
-    before = learner.init(key, theta)
     traced = []
 
     def step(state: Any, teaching: Teaching) -> Any:
@@ -326,7 +354,9 @@ def check_learner(
 
     jitted, one = jax.jit(step), jnp.ones(())
     teaching = Teaching(jnp.zeros(spec.num_outputs).at[0].set(1.0), one, 0.0 * one, one)
-    after, prediction, ticks = jitted(before, teaching)
+    with _built_for(name, task):
+        before = learner.init(key, theta)
+        after, prediction, ticks = jitted(before, teaching)
     _require(
         prediction.shape == (spec.num_outputs,),
         f"{name} must predict [{spec.num_outputs}], got {prediction.shape}",
@@ -342,9 +372,45 @@ def check_learner(
     _require(len(traced) == 1, f"{name} compiles again at its second symbol")
 
     live = jax.jit(lambda episode: _live(learner, theta, task, episode, key))
-    state, predictions = live(episode)
+    with _built_for(name, task):
+        state, predictions = live(episode)
     _require(_finite((state, predictions)), f"{name} is not finite after {length} symbols")
     _check_targets(name, spec, episode, lambda episode: live(episode)[1], predictions)
+    _check_frozen(name, spec, episode, lambda episode: live(episode)[1])
+
+
+@contextlib.contextmanager
+def _built_for(name: str, task: Task) -> Iterator[None]:
+    """Inside a learner first meets a task's sizes: what it raises is told with them."""
+    try:
+        yield
+    except Exception as error:
+        why, spec = " ".join(str(error).split()), task.spec
+        raise AssertionError(
+            f"{name} cannot live {_name(task)}, whose stimulus is [{spec.num_inputs}] and whose"
+            f" target is [{spec.num_outputs}]; was it built for these sizes? {_name(error)}:"
+            f" {why:.200}"
+        ) from error
+
+
+def _check_frozen(
+    name: str, spec: Spec, episode: Episode, predict: Callable[[Episode], Any]
+) -> None:
+    """From where nothing may be learned any more, no target is known, though all are taught.
+
+    It stays so to the end: what a state may keep of them, such as a running mean, must not be seen
+    in what is predicted in an examination.
+    """
+    length = len(episode.target)
+    frozen = jnp.arange(length) >= length // 3
+    episode = episode._replace(
+        taught=jnp.ones(length, bool), intervention=jnp.where(frozen, FREEZE, 0)
+    )
+    other = _other_targets(episode, spec, frozen)
+    _require(
+        _close(predict(other), predict(episode), 0),
+        f"{name} learns while teaching.plastic is 0: its predictions depend on the targets since",
+    )
 
 
 def _check_targets(
@@ -366,33 +432,51 @@ def _check_targets(
     _require(_close(unseen, predictions, 0), f"{name} looks at targets that are not taught")
 
 
-def _check_host_learner(learner: Any, theta: Theta, spec: Spec, episode: Episode) -> None:
-    """As `check_learner`: probabilities that sum to 1, and a state that goes through JSON."""
-    name, num, length = _name(learner), spec.num_outputs, len(episode.target)
+def _check_host_learner(learner: Any, theta: Theta, task: Task, episode: Episode) -> None:
+    """As `check_learner`: probabilities that sum to 1, and a state that goes through JSON.
+
+    Where nothing may be learned it is not taught, and predicts on.
+    """
+    name, spec, length = _name(learner), task.spec, len(episode.target)
+    num = spec.num_outputs
+    kinds = (episode.stimulus.dtype, episode.target.dtype)
+    _require(
+        all(jnp.issubdtype(kind, jnp.integer) for kind in kinds),
+        f"{name} lives on the host, where stimuli and targets are symbols; those of"
+        f" {_name(task)} are not",
+    )
 
     def live(episode: Episode, stop: int = length) -> np.ndarray:
         """Predictions [T, O]; at symbol ``stop`` the learner goes through JSON."""
         living, found = learner.begin(theta, 0), []
-        rows = zip(*(np.asarray(x).tolist() for x in episode[:4]), strict=True)
-        for at, (stimulus, target, _, taught) in enumerate(rows):
+        rows = zip(*(np.asarray(x).tolist() for x in episode), strict=True)
+        for at, (stimulus, target, _, taught, _, intervention) in enumerate(rows):
             if at == stop:
                 living = learner.resume(theta, json.loads(json.dumps(living.to_json())))
             found.append(np.asarray(living.predict(stimulus)))
-            living.teach(target if taught else None)
+            if intervention != FREEZE:
+                living.teach(target if taught else None)
         return np.array(found)
 
-    predictions = live(episode)
+    with _built_for(name, task):
+        predictions = live(episode)
     right = predictions.shape == (length, num)
     _require(right, f"{name} must predict [{num}], got {predictions.shape[1:]}")
-    sums = np.exp(predictions).sum(1)
-    _require(
-        np.isfinite(predictions).all() and _close(sums, np.ones(length), 1e-9),
-        f"{name} must predict finite log probabilities of sum 1",
-    )
     _check_targets(name, spec, episode, live, predictions)
-    for stop in (1, length // 2):
-        same = _close(live(episode, stop), predictions, 0)
-        _require(same, f"{name} goes on otherwise when it is resumed at symbol {stop}")
+    # The middle of the lifetime, where it may stop, is frozen in the second of the two.
+    middle = abs(jnp.arange(length) - length // 2) < 2
+    frozen = episode._replace(intervention=jnp.where(middle, FREEZE, 0))
+    for lived in (episode, frozen):
+        with _built_for(name, task):
+            predictions = live(lived)
+        sums = np.exp(predictions).sum(1)
+        _require(
+            np.isfinite(predictions).all() and _close(sums, np.ones(length), 1e-9),
+            f"{name} must predict finite log probabilities of sum 1",
+        )
+        for stop in (1, length // 2):
+            same = _close(live(lived, stop), predictions, 0)
+            _require(same, f"{name} goes on otherwise when it is resumed at symbol {stop}")
 
 
 # --- tasks ---------------------------------------------------------------------------------------
@@ -437,29 +521,56 @@ def _check_episode(task: Task, episode: Episode) -> None:
         _require((answer >= 0).all(), f"{name} scores symbols that have no target")
 
 
-def check_task(task: Task, *, num_lifetimes: int = 2) -> None:
+def _check_limits(name: str, spec: Spec) -> None:
+    """Chance and floor are such as there can be."""
+    chance, floor, guess = spec.chance, spec.floor, spec.guess_loss
+    symbols = spec.loss == "cross_entropy"
+    inside = 0 <= chance <= 1 if symbols else 0 <= chance < math.inf
+    what = "an accuracy, within 0..1" if symbols else "a loss, 0 or more"
+    _require(inside, f"{name}: chance must be {what}, got {chance}")
+    if floor is not None:
+        _require(0 <= floor < math.inf, f"{name}: floor must be a loss, 0 or more, got {floor}")
+        _require(
+            floor <= guess * (1 + 1e-6),
+            f"{name}: floor must not lie above {guess:.4f}, the loss of a constant guess, got"
+            f" {floor}",
+        )
+
+
+def check_task(task: Task, *, num_lifetimes: int = 2, fixed: bool = False) -> None:
     """Checks that a task keeps the contract of `loopymeta.tasks.Task`.
 
-    Episodes have the spec's sizes, are the same for the same key, under jit and under vmap;
-    ``scored`` and ``taught`` are bool; scores have fixed shapes and a finite ``loss``, to which
-    symbols that are not scored do not count.
+    Chance and floor are possible. Episodes have the spec's sizes, are the same for the same key,
+    under jit and under vmap, and others for other keys; ``scored`` and ``taught`` are bool; scores
+    have fixed shapes and are finite (but for the places of a curve at which nothing was measured,
+    which are nan), and symbols that are not scored do not count in the loss.
 
     Arguments:
         task: the task.
         num_lifetimes: lifetimes to sample.
+        fixed: whether its lifetimes are all one stream, as of a book that is read as a whole.
 
     Errors: AssertionError that says what is not as it must be.
 
     >>> from loopymeta import tasks, testing
     >>> testing.check_task(tasks.Memorize())
     """
+    _require_object("task", task, ("spec", "sample", "score"), "loopymeta.tasks.Task")
+    _require(num_lifetimes >= 1, f"num_lifetimes must be at least 1, got {num_lifetimes}")
     name, spec = _name(task), task.spec
     _require(spec.loss in ("cross_entropy", "squared_error"), f"{name}: unknown loss {spec.loss!r}")
     for size in ("num_inputs", "num_outputs", "length"):
         _require(getattr(spec, size) >= 1, f"{name}: {size} must be at least 1")
-    keys = jax.random.split(jax.random.key(0), num_lifetimes)
+    _check_limits(name, spec)
+    # So many that small lifetimes are not all the same by chance.
+    keys = jax.random.split(jax.random.key(0), max(num_lifetimes, 8))
     batch = jax.jit(jax.vmap(task.sample))(keys)
-    for at, key in enumerate(keys):
+    first = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), batch)
+    _require(
+        fixed or not _close(batch, first, 0),
+        f"{name}.sample ignores its key: all lifetimes are equal (fixed=True if they are to be)",
+    )
+    for at, key in enumerate(keys[:num_lifetimes]):
         episode = task.sample(key)
         _check_episode(task, episode)
         _require(_close(episode, task.sample(key), 0), f"{name} must be the same for the same key")
@@ -473,7 +584,9 @@ def check_task(task: Task, *, num_lifetimes: int = 2) -> None:
     scores = task.score(outcome(0.0), episode)
     _require("loss" in scores, f"{name}.score must have a loss")
     _require(jnp.shape(scores["loss"]) == (), f"{name}: the loss must be one number")
-    _require(_finite(scores["loss"]), f"{name}: the loss of finite predictions must be finite")
+    for metric, value in scores.items():
+        known = _finite(value) or (jnp.ndim(value) > 0 and not jnp.isinf(value).any())
+        _require(known, f"{name}: {metric} of finite predictions must be finite")
     if spec.loss == "cross_entropy":
         _require("accuracy" in scores, f"{name}.score must have an accuracy")
     _require(
