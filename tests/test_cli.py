@@ -21,7 +21,9 @@ from conftest import some_fast
 from jax.experimental.compilation_cache.compilation_cache import reset_cache
 
 import loopymeta
-from loopymeta import cli, data, progress, runs, tasks, training
+from loopymeta import checkpoint, cli, data, learners, living, progress, runs, tasks, training
+from loopymeta.learners import by_name
+from loopymeta.lifetime import Lifetime
 from loopymeta.recipes import RECIPES, TUNED, recipe
 from loopymeta.runs import Run
 
@@ -321,7 +323,7 @@ def test_help_of_a_command_and_of_all(capsys):
     assert cli.main(["train", "--help"]) == 0
     out = capsys.readouterr().out
     assert all(task in out for task in RECIPES) and "--resume RUN" in out
-    for name in ("evaluate", "rules", "tasks", "data", "plot"):
+    for name in ("evaluate", "rules", "learners", "tasks", "data", "plot"):
         with pytest.raises(SystemExit) as stop:
             cli.main([name, "--help"])
         assert not stop.value.code and "usage: loopymeta" in capsys.readouterr().out
@@ -434,6 +436,37 @@ def test_evaluate_a_run_of_a_learner(capsys, tmp_path):
     assert "--longest is for rules" in refused([*words, "--longest", "3"], capsys)
 
 
+def test_evaluate_a_learner_by_name(capsys):
+    """As the run of a learner that a search has not changed; who lives on the host, too."""
+    words = ["--task", "memorize(length=3)", "--set", "presentations=3", "--seeds", "2"]
+    task = tasks.Memorize(length=3, presentations=3)
+    for name in ("counts(order=2)", "ppm"):
+        assert cli.main(["evaluate", name, *words, "--no-baselines", "--json", "figures.json"]) == 0
+        assert capsys.readouterr().err == ""
+        found = json.loads(Path("figures.json").read_text())
+        assert set(found) == {"learned"}
+        learner = by_name.learner_of(name, task)
+        live = learners.live_on_host if name == "ppm" else lived
+        keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 1 << 20), 2)
+        expected = [float(live(learner, task, key)[0]) for key in keys]
+        np.testing.assert_allclose(found["learned"]["loss"]["per_seed"], expected, rtol=1e-6)
+    shown = []
+    for seed in ("0", "1"):
+        assert cli.main(["evaluate", "in_context(width=2)", *words, "--seed", seed]) == 0
+        out, err = capsys.readouterr()
+        lines = [json.loads(line) for line in out.splitlines()]
+        assert [line["learner"] for line in lines] == ["learned", "reservoir", "lstm"]
+        shown.append(lines[0]["metrics"]["loss"])
+    assert shown[0] != shown[1]
+    assert "in_context does not learn by living" in err and err.count("\n") == 1
+    assert "loopymeta train memorize --learner in_context" in err and "evaluate that run" in err
+
+
+def lived(learner, task, key):
+    life = Lifetime(learner, task)
+    return jax.jit(life)(learner.init_theta(), key)
+
+
 # --- stopped -------------------------------------------------------------------------------------
 
 
@@ -502,6 +535,66 @@ def test_a_handler_of_sigterm_is_given_back(finished):
     assert signal.getsignal(signal.SIGTERM) is before
 
 
+@pytest.mark.skipif(os.name != "posix", reason="signals of POSIX")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_what_does_not_come_back(number):
+    """Compiled code that waits for ever, as one call into C does here; Python hears nothing."""
+    code = """
+import ctypes, signal
+from loopymeta import cli
+never = ctypes.CDLL(None).pthread_mutex_lock
+with cli._terminable():
+    # Handlers that do nothing stand for handlers that never run: a signal may come before the call.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: None)
+    mutex = ctypes.create_string_buffer(64)
+    never(mutex)
+    print("waits", flush=True)
+    never(mutex)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout.readline() == "waits\n"
+        process.send_signal(number)
+        process.send_signal(number)  # at once: taken for the first again
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=cli.GRACE + 0.5)
+        process.send_signal(number)
+        assert process.wait(timeout=60) == 128 + number
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def test_who_reads_says_what_is_kept_when_stopped(capsys, monkeypatch):
+    words = ["generate", "counts", "--set", "symbols=60", "--length", "9"]
+    assert cli.main(words) == 0
+    whole = capsys.readouterr().out
+    save, stopped = checkpoint.save, signal.SIGINT + 128
+
+    def stop(*arguments, **options):
+        raise KeyboardInterrupt
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        raise KeyboardInterrupt
+
+    for end, said in (
+        (stop, "stopped; nothing is kept yet"),
+        (save_and_stop, "stopped; the lifetime is kept in life, and the same command goes on with"),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(checkpoint, "save", end)
+            assert cli.main([*words, "--file", "life"]) == stopped
+        out, err = capsys.readouterr()
+        assert said in err and out == ""
+    assert cli.main([*words, "--file", "life"]) == 0
+    assert capsys.readouterr().out == whole
+    monkeypatch.setattr(living, "live_through", stop)
+    assert cli.main(words) == stopped
+    assert capsys.readouterr().err == "\nstopped\n"
+
+
 def test_killed_once_and_resumed(uninterrupted):
     killed_and_resumed(["generation", "report"], uninterrupted, random.Random(0))
 
@@ -535,8 +628,6 @@ def killed_and_resumed(moments, uninterrupted, dice):
         assert process.returncode in (-signal.SIGKILL, 0)
         words = ["train", "--resume", "runs/run"]
         for _, path in Run.open("runs/run").checkpoints():
-            from loopymeta import checkpoint
-
             checkpoint.read(path)  # whole, every one of them
     process = command(words)
     _, err = process.communicate(timeout=300)
@@ -599,6 +690,10 @@ def test_lists_and_single_entries(capsys):
         (["rules"], ["oja", "running_scale", "written"]),
         (["rules", "oja"], ["Oja, 1982", "eta", "learning rate per tick", "change = 0.01"]),
         (["rules", "written"], ["expression"]),
+        (["learners"], [*by_name.LEARNERS, "forwards (method='rtrl', width=64)."]),
+        (["learners", "lstm"], ["Hochreiter", "window", "16", "train TASK --learner lstm"]),
+        (["learners", "in_context"], ["knows nothing without one"]),
+        (["learners", "ppm"], ["order", "no outer loop can search"]),
         (["tasks"], list(RECIPES)),
         (["tasks", "reversal"], ["sequences", "5000", "loopymeta train reversal --help"]),
         (["data", "list"], list(data.DATASETS)),
@@ -612,6 +707,24 @@ def test_lists_and_single_entries(capsys):
         assert cli.main(["tasks", name]) == 0
         fields = capsys.readouterr().out.split("fields:")[1].strip().split("\n\n")[0].splitlines()
         assert all(len(line.split()) > 3 for line in fields), fields  # every one explained
+
+
+@pytest.mark.parametrize("name", by_name.LEARNERS)
+def test_what_is_said_of_a_learner_is_what_it_has(name, capsys):
+    """Every option that its name takes is explained, with the default that it has."""
+    assert cli.main(["learners", name]) == 0
+    out = capsys.readouterr().out
+    assert "heta" in out and "num_inputs" not in out
+    shown = dict(re.findall(r"^  (\w+) +(.*?)  +\S.*$", out.split("fields:")[1], re.MULTILINE))
+    for option in shown:
+        by_name.check(f"{name}({option}=1)")
+    with pytest.raises(ValueError, match="Known: ") as unknown:
+        by_name.check(f"{name}(zzz=1)")
+    assert sorted(shown) == re.findall(r"\w+", str(unknown.value).partition("Known: ")[2])
+    task = tasks.Caesar()
+    learner = by_name.learner_of(name, task)
+    for option in by_name.LEARNERS[name].fixed:
+        assert str(getattr(learner, option)) == shown[option]
 
 
 # --- bad input -----------------------------------------------------------------------------------
@@ -671,11 +784,19 @@ def refused(words, capsys) -> str:
         ("train text --task.file nowhere.txt", "nowhere.txt"),
         ("rules ojo", "unknown rule 'ojo'. Did you mean 'oja'?"),
         ("tasks revursal", "unknown task 'revursal'. Did you mean 'reversal'?"),
+        ("rules lstm", "lstm is a learner, not a rule: loopymeta learners lstm"),
+        ("learners oja", "oja is a rule, not a learner: loopymeta rules oja"),
+        ("learners lsmt", "unknown learner 'lsmt'. Did you mean 'lstm'?"),
+        ("train names --learner lstm --network.num-hidden 9", "leave --network.num-hidden out"),
+        ("train names --no-network.bias --learner lstm(width=2)", "leave --no-network.bias out"),
+        ("train names --learner lstm --train-hidden 9", "lstm lives instead of the networks"),
         ("data list huckfin", "unknown data set 'huckfin'. Did you mean 'huck_fin'?"),
         ("data fetsh", "fetsh"),
-        ("evaluate", "rule"),
+        ("evaluate", "required: WHO"),
         ("evaluate oja", "--task"),
-        ("evaluate ojo --task memorize", "unknown rule 'ojo'. Did you mean 'oja'?"),
+        ("evaluate ojo --task memorize", "unknown rule or learner 'ojo'. Did you mean 'oja'?"),
+        ("evaluate lsmt --task memorize", "unknown rule or learner 'lsmt'. Did you mean 'lstm'?"),
+        ("evaluate lsmt(width=8) --task memorize", "Did you mean 'lstm'?"),
         ("evaluate oja --task memorise", "unknown task 'memorise'. Did you mean 'memorize'?"),
         ("evaluate oja --task memorize --set lenght=3", "Did you mean 'length'?"),
         ("evaluate oja --task memorize --set length", "--set takes NAME=VALUE, got 'length'"),
@@ -685,9 +806,15 @@ def refused(words, capsys) -> str:
         ("evaluate oja --tsak memorize", "--tsak"),
         ("evaluate nowhere/rule.json", "there is no run or rule file nowhere/rule.json"),
         ("evaluate .", "has no rule.json"),
-        ("evaluate lstm --task reversal", "'lstm' is a learner, not a rule"),
-        ("evaluate gru(width=8) --task reversal", "--suite quick --tasks reversal-2,reversal-3 "),
-        ("evaluate ppm", "loopymeta evaluate ppm --suite quick (or"),
+        ("evaluate lstm", "--task must say on which task to report a rule or learner by name"),
+        ("evaluate gru(widht=8) --task reversal", "Did you mean 'width'?"),
+        ("evaluate ppm --task henon", "PPM needs targets that are symbols"),
+        (
+            "evaluate lstm --task memorize --longest 3",
+            "--longest is for rules, and lstm is a learn",
+        ),
+        ("evaluate oja --task text(file=mine.txt)", "got 'mine.txt'; put texts in quotes"),
+        ("evaluate oja --task text(file=/mine.txt)", "invalid syntax; put texts in quotes"),
         ("evaluate lstm --suite quick --out /proc/x", "/proc/x/cells cannot be made or written"),
         ("plot nowhere", "there is no run folder nowhere"),
     ],
@@ -710,6 +837,19 @@ def test_texts_that_are_too_short_for_what_is_asked(capsys):
     Path("book.txt").write_text("to be or not to be " * 20)
     words = ["train", "text", "--task.file", "book.txt"]
     assert "symbols must be at most" in refused(words, capsys)
+
+
+def test_texts_that_are_too_short_say_how_to_take_all_of_them(capsys):
+    Path("book.txt").write_text("to be or not to be " * 20)
+    words = ["evaluate", "ppm", "--task", "text", "--set", "file=book.txt", "--seeds", "1"]
+    for name, most in (("symbols", 341), ("held_out_symbols", 37)):
+        assert f"at most {most} (all there is; {name}=None takes it), got" in refused(words, capsys)
+        words += ["--set", f"{name}=None"]
+    assert cli.main([*words, "--no-baselines"]) == 0
+    capsys.readouterr()
+    # Beside which something is held out, so that no None can stand there.
+    words = ["train", "text", "--task.file", "book.txt", "--task.symbols", "None"]
+    assert "all there is), got" in refused([*words, "--task.held-out-symbols", "9"], capsys)
 
 
 def _edit(change):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from conftest import some_fast
 
 from loopymeta import cli, leaderboard, parameters, training
 from loopymeta.leaderboard import entrant_of
+from loopymeta.learners import by_name, sample_text
+from loopymeta.tasks import Names
 
 SHORT = ("--set", "symbols=120", "--length", "40")
 
@@ -19,15 +23,17 @@ def written(capsys, *words):
     return capsys.readouterr().out.rstrip("\n")
 
 
-WHO = ("counts", "ppm", "plastic_memory", "lstm(width=4)", "snap1(width=4)", "oja")
+SIZED = ("lstm(width=4)", "snap1(width=4)", "oja")
+WHO = ("counts", "ppm", "plastic_memory", *SIZED)
 
 
 @pytest.mark.parametrize("who", some_fast(WHO, ("counts", "ppm")))
 def test_everyone_writes(capsys, who):
-    text = written(capsys, who, *SHORT, "--hidden", "8", "--prefix", "ann")
+    words = (*SHORT, "--prefix", "ann", *(("--hidden", "8") if who in SIZED else ()))
+    text = written(capsys, who, *words)
     assert text.startswith("ann") and len(text) <= 43
     assert set(text) <= set("abcdefghijklmnopqrstuvwxyz\n")
-    assert text == written(capsys, who, *SHORT, "--hidden", "8", "--prefix", "ann")
+    assert text == written(capsys, who, *words)
 
 
 def test_what_was_read_decides_what_is_written(capsys, tmp_path):
@@ -37,6 +43,35 @@ def test_what_was_read_decides_what_is_written(capsys, tmp_path):
     words = ("--task", f"text(file='{book}', held_out='none', symbols=900)", "--temperature", "0")
     for who in ("counts", "ppm"):
         assert "that is all. on we go" in written(capsys, who, *words, "--prefix", "on we ")
+
+
+@pytest.mark.parametrize("who", ["counts", "ppm"])
+def test_hardly_any_temperature_is_none(capsys, who):
+    words = (who, *SHORT, "--prefix", "ann", "--temperature")
+    greedy = written(capsys, *words, "0")
+    assert all(greedy == written(capsys, *words, tiny) for tiny in ("1e-7", "1e-40", "5e-324"))
+
+
+def test_what_is_no_number_is_not_drawn_from():
+    learner = by_name.learner_of("lstm(width=2)", Names())
+    state = learner.init(jax.random.key(0))
+    state = state._replace(weight=jax.tree.map(lambda x: x * jnp.nan, state.weight))
+    for temperature in (0.0, 1.0):
+        with pytest.raises(ValueError, match="predicted is nan"):
+            sample_text(
+                learner, learner.init_theta(), state, "a", 5, temperature,
+                jax.random.key(0), Names().spec.symbols,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", [5, None, ["a"]])
+def test_a_prefix_is_a_text(prefix):
+    learner = by_name.learner_of("counts", Names())
+    with pytest.raises(TypeError, match="prefix must be a text"):
+        sample_text(
+            learner, learner.init_theta(), None, prefix, 5, 1.0,
+            jax.random.key(0), Names().spec.symbols,
+        )  # fmt: skip
 
 
 def test_the_recipe_of_text_is_read_without_its_test_part(capsys):
@@ -71,12 +106,29 @@ def test_a_reading_is_kept(capsys, tmp_path):
         (["counts", "--temperature", "-1"], "temperature"),
         (["counts", "--length", "-1"], "length"),
         (["lstm(width=0)"], "width"),
+        (["ppm", "--hidden", "5"], "ppm has no hidden nodes: leave --hidden 5 out"),
+        (["rtrl(width=20000)"], "rtrl(width=20000) takes 32,0"),
         (["ppm", "--file", "/no/such/dir/x"], "no folder: /no/such/dir"),
     ),
 )
 def test_what_cannot_be_is_refused(capsys, words, said):
     assert cli.main(["generate", *words]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_who_writes_noise_says_so(capsys, tmp_path):
+    """Random weights that nothing changes; those that an outer loop found are not warned of."""
+    words = ("--set", "symbols=20", "--length", "2")
+    assert cli.main(["generate", "in_context(width=2)", *words]) == 0
+    said = capsys.readouterr().err
+    assert "loopymeta: in_context does not learn by reading" in said and said.count("\n") == 2
+    learner = by_name.learner_of("in_context(width=2)", Names())
+    head = {"format": training.RULE_FORMAT, "version": training.RULE_VERSION, "task": "names"}
+    own = {"theta": parameters.theta_to_json(learner.init_theta())}
+    file = tmp_path / "found.json"
+    file.write_text(json.dumps(head | own | {"learner": "in_context(width=2)"}))
+    assert cli.main(["generate", str(file), *words]) == 0
+    assert "does not learn" not in capsys.readouterr().err
 
 
 def test_a_learner_from_a_rule_file_is_an_entrant(tmp_path):

@@ -258,15 +258,19 @@ class Bad(Diary):
 
     def __init__(self, fault):
         super().__init__()
-        self.fault, self.known = fault, 0
+        self.fault, self.known, self.asked = fault, 0, False
 
     def predict(self, stimulus):
+        if self.fault == "waits to be taught":
+            assert not self.asked
+            self.asked = True
         p = np.array([0.5, 0.25, 0.25]) if self.known else np.full(3, 1 / 3)
         if self.fault == "looks ahead":
             p = np.roll([0.5, 0.25, 0.25], sys._getframe(1).f_locals["target"])
         return np.log(p * (0.9 if self.fault == "sum" else 1))[: 2 if self.fault == "size" else 3]
 
     def teach(self, target):
+        self.asked = False
         if self.fault == "looks at the untaught" and target is None:
             self.known = sys._getframe(1).f_locals["target"] == 1
         self.known += target == 1
@@ -304,6 +308,7 @@ class Ones(Stream):
         ("size", r"must predict \[3\]"),
         ("forgets", "goes on otherwise"),
         ("looks ahead", "looks at the target of symbol 0"),
+        ("waits to be taught", "cannot live Ones"),
         ("looks at the untaught", "looks at targets that are not taught"),
     ],
 )

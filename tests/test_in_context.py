@@ -114,6 +114,9 @@ def test_options_are_those_of_the_learner():
     for text, named in (
         ("lstn", "Did you mean 'lstm'"),
         ("lstm(widht=3)", "Did you mean 'width'"),
+        ("lstm(cell=gru)", "put texts in quotes: cell='gru'"),
+        ("lstm(learning_rate=nan)", "learning_rate must be a number, or a text in quotes, got nan"),
+        ("lstm(width=(8, n))", r"or a text in quotes, got \(8, n\)"),
         ("lstm(num_inputs=3)", "num_inputs"),
         ("lstm(3)", "cannot read"),
         ("lstm(width=__import__('os'))", "cannot read"),

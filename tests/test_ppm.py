@@ -151,3 +151,7 @@ def test_untaught_targets_are_not_counted():
         p = living.predict(0)
         living.teach(None)
     np.testing.assert_allclose(p, math.log(1 / 2))
+
+
+def test_the_default_is_the_counting_that_predicts_names_best():
+    assert PPM(2, 2).counting == "all"  # docs/names.md, docs/plastic_memory.md

@@ -37,7 +37,7 @@ def online_lstm(task: Task, width: int = 128) -> Learner:
     from loopymeta.learners.recurrent import OnlineRNN
 
     choices: dict[str, Any] = {}
-    if not isinstance(task, (Names, Text)):
+    if not task.spec.text:
         choices = {"window": 8, "interval": 1, "learning_rate": 0.01, "horizon": 1.0}
     return OnlineRNN.for_spec(task.spec, width=width, **choices)
 
@@ -50,9 +50,9 @@ def tuned_reservoir(task: Task, **options: Any) -> Learner:
     from loopymeta.learners.reservoir import decaying_delta, reservoir
 
     tuned: dict[str, Any] = {}
-    if isinstance(task, Names):
+    if task.spec.text and task.spec.boundary is not None:  # names
         tuned = {"rule": decaying_delta(1.0, 0.1), "gain": 0.9}
-    elif isinstance(task, (Reversal, Text)):
+    elif task.spec.text or isinstance(task, Reversal):
         tuned = {"rule": decaying_delta(1.0, 0.3)}
     return reservoir(task.spec, **(tuned | options))
 
@@ -60,7 +60,6 @@ def tuned_reservoir(task: Task, **options: Any) -> Learner:
 def _counts(task: Any) -> dict[str, Job]:
     """Interpolated n-grams over the very streams of the lifetimes."""
     orders = {1: "unigram", 2: "bigram", 3: "trigram", 4: "4-gram"}
-    boundary = 0 if isinstance(task, Names) else None
     held_out = f"{'held_out' if task.held_out == 'train' else task.held_out}_nats"
 
     def counted(order: int, name: str) -> Job:
@@ -77,6 +76,7 @@ def _counts(task: Any) -> dict[str, Job]:
                 ]
                 test = parts[1] if len(parts) > 1 else parts[0]
                 size = task.spec.num_outputs
+                boundary = task.spec.boundary
                 pair = ngrams.baseline_ngrams(parts[0], test, size, (order,), boundary)[name]
                 row = {"prequential_nats": pair[0]}
                 if len(parts) > 1:

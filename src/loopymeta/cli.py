@@ -10,17 +10,20 @@ import io
 import itertools
 import json
 import os
-import shlex
+import re
 import shutil
 import signal
+import socket
 import sys
 import textwrap
 import threading
+import time
 import typing
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from loopymeta import _machine, _validate, data, graph, recipes, registry, runs
@@ -39,10 +42,11 @@ Meta-learn local plasticity rules on random cyclic networks.
 
 commands:
   train TASK     meta-learn a rule on a task, and report it beside its controls
-  evaluate RULE  report a rule (a run, a rule file, or a rule by name) on a task
+  evaluate WHO   report a rule or learner (a run, a rule file, or by name) on a task
   generate WHO   let a rule or learner read a text, and write on
   sweep          vary sizes, wirings, rules and rates over tasks, and show what matters
   rules [RULE]   list the plasticity rules, or show one
+  learners [WHO] list the other learners, or show one
   tasks [TASK]   list the tasks, or show one
   data           list, fetch and verify the data sets
   plot RUN       draw the figures of a run again
@@ -150,6 +154,7 @@ def _run(arguments: list[str]) -> int:
         "generate": _generate,
         "sweep": _sweep,
         "rules": _rules,
+        "learners": _learners,
         "tasks": _tasks,
         "data": _data,
         "plot": _plot,
@@ -157,7 +162,8 @@ def _run(arguments: list[str]) -> int:
     command, *rest = arguments
     if command not in commands:
         raise _validate.unknown("command", command, commands)
-    return commands[command](rest)
+    with _terminable():
+        return commands[command](rest)
 
 
 def _our_registry() -> Any:
@@ -338,8 +344,21 @@ def _train(words: list[str]) -> int:
             raise ValueError(RESUMED)
         return _drive(None, resume=options.resume, quiet=options.quiet)
     config = TrainConfig(**{name: getattr(options, name) for name in fields})
+    _check_learner(config.learner, given)
     config = _following(config, default, given)
     return _drive(config, out=options.out, name=options.name, quiet=options.quiet)
+
+
+def _check_learner(learner: str, given: set[str]) -> None:
+    """Refuses options of the networks where a learner lives instead of them."""
+    for option in sorted(given) if learner else ():
+        plain = option.replace("--no-", "--", 1)
+        if plain.startswith("--network.") or plain == "--train-hidden":
+            name = learner.partition("(")[0].strip()
+            raise ValueError(
+                f"{name} lives instead of the networks: leave {option} out. Its own options stand "
+                f"behind its name, as in --learner 'lstm(width=64)' (loopymeta learners {name})"
+            )
 
 
 RESUMED = "--resume takes every option from the run; give it alone"
@@ -367,9 +386,17 @@ def _following(config: TrainConfig, default: TrainConfig, given: set[str]) -> Tr
     return config
 
 
+GRACE = 1.0
+"""Seconds in which a second signal is the first one again, as `timeout` and schedulers send it."""
+
+
 @contextlib.contextmanager
 def _terminable() -> Iterator[None]:
-    """Inside, SIGTERM stops as Ctrl-C does."""
+    """Inside, SIGTERM stops as Ctrl-C does, and a second one of either ends the process at once.
+
+    A handler of Python waits for compiled code to come back, which it may never do. So who counts
+    is a thread, that hears of signals where Python notes them down.
+    """
 
     def stop(*_: Any) -> NoReturn:
         raise _Terminated
@@ -377,11 +404,29 @@ def _terminable() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():  # others hear no signals
         yield
         return
+    heard, noted = socket.socketpair()
+    noted.setblocking(False)
     before = signal.signal(signal.SIGTERM, stop)
+    noted_before = signal.set_wakeup_fd(noted.fileno(), warn_on_full_buffer=False)
+    threading.Thread(target=_end_at_the_second, args=(heard,), daemon=True).start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(noted_before)
         signal.signal(signal.SIGTERM, before)
+        noted.close()  # which ends the thread
+
+
+def _end_at_the_second(heard: socket.socket) -> None:
+    """Ends the process when the second SIGTERM or Ctrl-C is heard; returns when nobody notes."""
+    first = None
+    with heard:
+        while numbers := heard.recv(1):
+            if numbers[0] not in (signal.SIGINT, signal.SIGTERM):
+                continue
+            first = time.monotonic() if first is None else first
+            if time.monotonic() - first >= GRACE:
+                os._exit(128 + numbers[0])
 
 
 def _drive(
@@ -397,7 +442,7 @@ def _drive(
     from loopymeta.progress import LineReporter, TerminalReporter
 
     reporter = TerminalReporter() if _on_terminal() and not quiet else LineReporter()
-    with warnings.catch_warnings(), _terminable():
+    with warnings.catch_warnings():
         warnings.showwarning = _warn
         try:
             if resume is not None:
@@ -442,12 +487,14 @@ def _evaluate(words: list[str]) -> int:
         return _evaluate_suite(words)
     parser = _Parser(
         prog="loopymeta evaluate",
-        description="Report a rule on a task on fresh seeds, controls and baselines beside; "
-        "with --suite quick|full, learners on all tasks (loopymeta evaluate --suite --help).",
+        description="Report a rule or learner on a task on fresh seeds, baselines and the controls "
+        "of a rule beside; with --suite quick|full, several of them on all tasks (loopymeta "
+        "evaluate --suite --help).",
     )
-    help_text = "a run folder (of a learner, too), a rule file, or a rule, e.g. 'oja(eta=0.1)'"
-    parser.add_argument("rule", help=help_text)
-    help_text = "task, e.g. delay or 'garbage(delay)' (default: the one the rule was learned on)"
+    help_text = "a run folder, a rule file, a rule, e.g. 'oja(eta=0.1)', or a learner: "
+    help_text += f"{', '.join(_learner_names())}; with options: 'lstm(width=64)'"
+    parser.add_argument("rule", metavar="WHO", help=help_text)
+    help_text = "task, e.g. delay or 'garbage(delay)' (default: the one that a run was made for)"
     parser.add_argument("--task", help=help_text)
     parser.add_argument(
         "--set",
@@ -482,6 +529,8 @@ def _evaluate(words: list[str]) -> int:
     evaluate: Any = training.evaluate_rule
     if isinstance(who, str):
         evaluate = training.evaluate_learner
+        if theta is None:
+            _warn_of_noise(who, "living", reporter.task, "evaluate")
     result = evaluate(
         who,
         theta,
@@ -515,7 +564,7 @@ def _evaluate_suite(words: list[str]) -> int:
     parser.add_argument("entrants", nargs="*", metavar="ENTRANT", help=help_text)
     parser.add_argument("--suite", nargs="?", help="quick or full")
     parser.add_argument("--tasks", metavar="A,B", help="of the suite these tasks only")
-    parser.add_argument("--seeds", type=int, default=4, help="lifetimes (default: 4)")
+    parser.add_argument("--seeds", type=int, default=4, help="lifetimes, 2 at least (default: 4)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
     parser.add_argument("--out", default="runs/leaderboard", help="folder (runs/leaderboard)")
     parser.add_argument("--jobs", type=int, help="processes (default: one a core)")
@@ -543,29 +592,28 @@ def _evaluate_suite(words: list[str]) -> int:
         learner_hidden=small,
     )
     watcher = leaderboard.TerminalWatcher() if _on_terminal() else leaderboard.LineWatcher()
-    with _terminable():
-        try:
-            board = leaderboard.compare(
-                entrants,
-                entries,
-                seeds=given.seeds,
-                seed=given.seed,
-                out=given.out,
-                jobs=given.jobs,
-                optimise=given.suite != "quick",
-                watcher=watcher,
+    try:
+        board = leaderboard.compare(
+            entrants,
+            entries,
+            seeds=given.seeds,
+            seed=given.seed,
+            out=given.out,
+            jobs=given.jobs,
+            optimise=given.suite != "quick",
+            watcher=watcher,
+        )
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        if isinstance(stop, BrokenPipeError):
+            _mute()
+        with contextlib.suppress(BrokenPipeError):
+            print(
+                f"\nstopped; finished cells are kept in {given.out}, and the same command "
+                "goes on with the others",
+                file=sys.stderr,
             )
-        except (KeyboardInterrupt, BrokenPipeError) as stop:
-            if isinstance(stop, BrokenPipeError):
-                _mute()
-            with contextlib.suppress(BrokenPipeError):
-                print(
-                    f"\nstopped; finished cells are kept in {given.out}, and the same command "
-                    "goes on with the others",
-                    file=sys.stderr,
-                )
-            return _status(stop)
-        return leaderboard.report(board, given.out, on_terminal=_on_terminal())
+        return _status(stop)
+    return leaderboard.report(board, given.out, on_terminal=_on_terminal())
 
 
 def _learner_names() -> list[str]:
@@ -604,31 +652,17 @@ def _rule_to_evaluate(rule: str, name: str | None) -> tuple[NetworkConfig | str,
     if os.path.exists(rule):
         read: Any = training.read_learner if training.is_learner(rule) else training.read_rule
         return *read(rule), _task_of(Path(rule), name)
-    if "(" not in rule and ("/" in rule or rule.endswith(".json")):
-        raise ValueError(f"there is no run or rule file {rule}")
-    if by_name.known(rule):
-        raise _learner_by_name(rule, name)
-    named = rule_from_text(rule)
+    learner = by_name.known(rule)
+    named: Any = rule if learner else leaderboard.rule_named(rule)
     if name is None:
-        raise ValueError("--task must say on which task to report a rule by name")
+        raise ValueError("--task must say on which task to report a rule or learner by name")
     task = _named_task(name)
+    if learner:
+        by_name.check(rule)
+        return rule, None, task
     default = recipes.recipe(training.task_name(task))
     network = dataclasses.replace(default.network, output_rule=None)
     return leaderboard.suited(network, named), None, task
-
-
-def _learner_by_name(learner: str, name: str | None) -> ValueError:
-    """The error where a learner is named in place of a rule; says which tasks to take."""
-    from loopymeta import suite
-
-    kind = TASKS.get((name or "").partition("(")[0].strip())
-    like = [each for each, entry in suite.SUITE_QUICK.items() if type(entry.task) is kind]
-    tasks = f" --tasks {','.join(like)}" if like else ""
-    return ValueError(
-        f"{learner!r} is a learner, not a rule; learners live the tasks of a suite: "
-        f"loopymeta evaluate {shlex.quote(learner)} --suite quick{tasks} (or --suite full, whose "
-        "tasks are larger)"
-    )
 
 
 def _named_task(text: str) -> Any:
@@ -666,7 +700,7 @@ def _task_with(task: Any, settings: list[str]) -> Any:
         if option not in fields:
             raise _validate.unknown(f"option of task {task_name(task)!r},", option, fields)
         try:
-            values[option] = json.loads(text)
+            values[option] = json.loads("null" if text == "None" else text)
         except ValueError:
             values[option] = task_from_text(text) if _within(task, fields[option]) else text
     return dataclasses.replace(task, **values)
@@ -680,13 +714,15 @@ def _generate(words: list[str]) -> int:
     parser = _Parser(
         prog="loopymeta generate",
         description="Let a rule's network or a learner live through a task of text once, and then "
-        "write on, a character at a time.",
+        "write on, a character at a time; after names a new line stands for the boundary between "
+        "them. With one seed everyone draws with the same random numbers, so that the texts of two "
+        "who predict alike resemble each other.",
     )
     help_text = f"a run folder, a rule file, a rule, or a learner: {', '.join(_learner_names())}"
     parser.add_argument("who", metavar="WHO", help=f"{help_text}; with options: 'lstm(width=64)'")
     help_text = "names, text (as many symbols as its recipe has), or e.g. 'text(symbols=9000)'"
     parser.add_argument("--task", default="names", help=help_text)
-    help_text = "an option of the task, e.g. symbols=9000, or symbols=null for all; may be repeated"
+    help_text = "an option of the task, e.g. symbols=9000, or symbols=None for all; may be repeated"
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=help_text)
     parser.add_argument("--length", type=int, default=300, help="characters (default: 300)")
     help_text = "1 draws from what is predicted, less from what is probable (default: 1)"
@@ -703,10 +739,23 @@ def _generate(words: list[str]) -> int:
         # It reads as many symbols as the recipe has, and no more.
         task = dataclasses.replace(task, held_out="none", held_out_symbols=None)
     task = _task_with(task, given.set)
+    try:
+        return _write_on(given, task)
+    except KeyboardInterrupt as stop:
+        if given.file is None:
+            raise
+        kept = "nothing is kept yet"
+        if Path(given.file).exists():
+            kept = f"the lifetime is kept in {given.file}, and the same command goes on with it"
+        print(f"\nstopped; {kept}", file=sys.stderr)
+        return _status(stop)
+
+
+def _write_on(given: argparse.Namespace, task: Any) -> int:
+    """Reads what the task says, and writes."""
     from loopymeta._jax import jax
     from loopymeta.leaderboard import entrant_of, learner_of
     from loopymeta.learners import sample_text
-    from loopymeta.learners.host import boundary_of
     from loopymeta.lifetime import Lifetime
     from loopymeta.living import live_through
     from loopymeta.progress import life_bar
@@ -717,14 +766,15 @@ def _generate(words: list[str]) -> int:
     entrant = entrant_of(given.who, hidden=given.hidden, learner_hidden=given.hidden)
     if entrant.kind == "chance":
         raise ValueError("chance has nothing to say")
+    _check_writer(entrant, given.hidden)
     learner, theta = learner_of(entrant.content(), task, given.seed)
     life_key, text_key = jax.random.split(jax.random.key(given.seed))
     alphabet = task.spec.symbols or ()
     sample_text(learner, theta, None, given.prefix, 0, given.temperature, text_key, alphabet)
-    with _terminable(), life_bar(f"{entrant.name} reads {given.task}") as watch:
+    with life_bar(f"{entrant.name} reads {given.task}") as watch:
         life = Lifetime(cast(Any, learner), task)
         lived = live_through(life, theta, life_key, file=given.file, watch=watch)
-    boundary = boundary_of(task)  # behind which something new begins
+    boundary = task.spec.boundary  # behind which something new begins
     prefix = given.prefix or ("" if boundary is None else alphabet[boundary])
     text = given.prefix + sample_text(
         lived.learner, theta, lived.state, prefix, given.length, given.temperature,
@@ -733,6 +783,29 @@ def _generate(words: list[str]) -> int:
     print(f"{float(lived.metrics['prequential_nats']):.3f} nats a character read", file=sys.stderr)
     print(text.replace(".", "\n") if isinstance(task, Names) else text)
     return 0
+
+
+def _check_writer(entrant: Any, hidden: int | None) -> None:
+    """Refuses hidden nodes where there are none; says who knows nothing, however much it reads."""
+    if entrant.kind != "learner":
+        return
+    if hidden is not None and entrant.hidden is None:
+        raise ValueError(f"{entrant.name} has no hidden nodes: leave --hidden {hidden} out")
+    if entrant.theta is None:
+        _warn_of_noise(entrant.learner, "reading", "names", "generate from")
+
+
+def _warn_of_noise(learner: str, living: str, task: str, then: str) -> None:
+    """Says of a learner by name whose weights are its theta that it knows nothing yet."""
+    from loopymeta.learners import by_name
+
+    if by_name.check(learner).weights:
+        name = learner.partition("(")[0].strip()
+        _warn(
+            f"{name} does not learn by {living}: its weights are found by an outer loop, and these "
+            f"are random. Try `loopymeta train {task} --learner {name} --outer.method gradient`, "
+            f"and {then} that run"
+        )
 
 
 # --- sweep ---------------------------------------------------------------------------------------
@@ -747,7 +820,7 @@ def _sweep(words: list[str]) -> int:
     config = _sweep_config(sweep, given)
     # Alarms of the compiler about its own slowness would stand between the points.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with warnings.catch_warnings(), _terminable():
+    with warnings.catch_warnings():
         warnings.showwarning = _warn
         if given.resume is None:
             sweep.sweep(config, given.out, name=given.name, study=given.study, **own)
@@ -841,6 +914,10 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().split("\n")[0].replace("``", "")
 
 
+def _first_lines(things: Mapping[str, Any]) -> dict[str, str]:
+    return {name: _first_line(thing) for name, thing in things.items()}
+
+
 def _print_entry(name: str, text: str, width: int = 26) -> None:
     """A name and what it is, in lines that fit the terminal."""
     columns = shutil.get_terminal_size().columns if _on_terminal() else 1000
@@ -848,36 +925,66 @@ def _print_entry(name: str, text: str, width: int = 26) -> None:
     print(textwrap.fill(name + text, max(columns, 2 * width), subsequent_indent=" " * width))
 
 
-def _catalogue(words: list[str], command: str, kind: str, known: Mapping[str, Any]) -> str | None:
-    """The name that was asked for, or None after printing the list."""
-    parser = _Parser(prog=f"loopymeta {command}", description=f"List the {kind}s, or show one.")
+def _catalogue(words: list[str], kind: str, lines: Mapping[str, str]) -> str | None:
+    """The name that was asked for, or None after printing the list, a line each."""
+    parser = _Parser(prog=f"loopymeta {kind}s", description=f"List the {kind}s, or show one.")
     parser.add_argument("name", nargs="?", help=f"the {kind} to show")
     name = parser.parse_args(words).name
     if name is None:
-        for each, cls in known.items():
-            _print_entry(each, _first_line(cls))
+        for each, line in lines.items():
+            _print_entry(each, line)
         return None
-    if name not in known:
-        raise _validate.unknown(kind, name, known)
+    if name not in lines:
+        _refuse_of_other_kind(name, kind)
+        raise _validate.unknown(kind, name, lines)
     return name
 
 
-def _show(cls: type) -> None:
+def _refuse_of_other_kind(name: str, kind: str) -> None:
+    """Says what a name is that is none of this kind, if it is one of another."""
+    rules = {**registry.RULES, **registry.WRAPPERS}
+    for other, known in (("rule", rules), ("learner", _learner_names()), ("task", TASKS)):
+        if name in known:
+            raise ValueError(f"{name} is a {other}, not a {kind}: loopymeta {other}s {name}")
+
+
+def _show(thing: Any, own: Mapping[str, Any] = MappingProxyType({}), unsaid: Any = ()) -> None:
+    """Prints what a class (or function) says of itself, and its fields (or arguments).
+
+    ``own``: defaults that are others here; ``unsaid``: fields that are not shown.
+    """
     import inspect
 
-    text, _, _ = inspect.cleandoc(cls.__doc__ or "").partition("\n>>>")
+    text = re.split(r"\n(?:>>>|Args:)", inspect.cleandoc(thing.__doc__ or ""))[0]
     print(text.replace("``", "").rstrip())
     print("\nfields:")
-    described = _described(cls)
-    for field in dataclasses.fields(cls):
-        help_text = field.metadata.get("help") or described.get(field.name, "")
+    for name, default, help_text in _fields(thing):
+        if name in unsaid:
+            continue
+        default = own.get(name, default)
+        default = rule_to_text(default) if isinstance(default, Rule) else default
+        default = task_to_text(default) if isinstance(default, Task) else default
+        _print_entry(f"  {name:20s} {default!s:12s}", help_text, 36)
+
+
+def _fields(thing: Any) -> Iterator[tuple[str, Any, str]]:
+    """(name, default, explanation) of the fields of a class, or the arguments of a function."""
+    import inspect
+
+    if not dataclasses.is_dataclass(thing):
+        text = inspect.cleandoc(thing.__doc__ or "")
+        told = dict(re.findall(r"^  (\w+): (.*(?:\n    .*)*)", text, re.MULTILINE))
+        for name, argument in inspect.signature(thing).parameters.items():
+            default = "" if argument.default is argument.empty else argument.default
+            yield name, default, " ".join(told.get(name, "").replace("``", "").split())
+        return
+    described = _described(cast(type, thing))
+    for field in dataclasses.fields(thing):
         default = field.default
         if default is dataclasses.MISSING:
             factory = field.default_factory
             default = "" if factory is dataclasses.MISSING else factory()
-        default = rule_to_text(default) if isinstance(default, Rule) else default
-        default = task_to_text(default) if isinstance(default, Task) else default
-        _print_entry(f"  {field.name:20s} {default!s:12s}", help_text, 36)
+        yield field.name, default, field.metadata.get("help") or described.get(field.name, "")
 
 
 def _described(cls: type) -> dict[str, str]:
@@ -897,7 +1004,7 @@ def _described(cls: type) -> dict[str, str]:
 
 def _rules(words: list[str]) -> int:
     known = {**registry.RULES, **registry.WRAPPERS}
-    name = _catalogue(words, "rules", "rule", known)
+    name = _catalogue(words, "rule", _first_lines(known))
     if name is not None:
         _show(known[name])
         if name != "written":
@@ -905,8 +1012,34 @@ def _rules(words: list[str]) -> int:
     return 0
 
 
+def _learners(words: list[str]) -> int:
+    from loopymeta.learners import by_name
+
+    lines = {name: _line_of(kind) for name, kind in by_name.LEARNERS.items()}
+    name = _catalogue(words, "learner", lines)
+    if name is None:
+        return 0
+    kind = by_name.LEARNERS[name]
+    _show(kind.options, kind.fixed, by_name.SIZES)
+    print("\nThe task gives lifespan and boundary, and other numbers where such suit it better")
+    print(f"(docs/baselines.md). loopymeta evaluate {name} --task TASK reports it.")
+    if kind.compiled:
+        print(f"An outer loop can search its theta: loopymeta train TASK --learner {name}")
+    else:
+        print("It lives on the host, where no outer loop can search its theta.")
+    if kind.weights:
+        print("It knows nothing without one: its theta is all its weights, random before a search.")
+    return 0
+
+
+def _line_of(kind: Any) -> str:
+    """A line on a kind of learner: what it is, and the options that its name stands for."""
+    fixed = ", ".join(f"{name}={value!r}" for name, value in kind.fixed.items())
+    return f"{_first_line(kind.options).rstrip('.')}{f' ({fixed})' * bool(fixed)}."
+
+
 def _tasks(words: list[str]) -> int:
-    name = _catalogue(words, "tasks", "task", TASKS)
+    name = _catalogue(words, "task", _first_lines(TASKS))
     if name is not None:
         _show(TASKS[name])
         print(f"\nloopymeta train {name} --help shows how it is trained.")

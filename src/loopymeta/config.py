@@ -11,7 +11,15 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
 from loopymeta.learners import by_name
-from loopymeta.lifetime import EXPOSURES, FixedTicks, Lifetime, Mixture, Plastic, SelfPaced
+from loopymeta.lifetime import (
+    EXPOSURES,
+    FixedTicks,
+    Lifetime,
+    Mixture,
+    Plastic,
+    SelfPaced,
+    check_memory,
+)
 from loopymeta.meta import AntitheticES, Evolution, Gradient, Persistent, Problem
 from loopymeta.network import Innate, LoopyNetwork
 from loopymeta.rules import Delta, Rule, Zero
@@ -402,7 +410,9 @@ class TrainConfig(Generic[T]):
     def _build(self, network: NetworkConfig, task: Task, seed: int) -> Any:
         """Who lives a task."""
         if self.learner:
-            return by_name.learner_of(self.learner, task)
+            learner = by_name.learner_of(self.learner, task)
+            check_memory(learner, self.learner)
+            return learner
         return network.build(task.spec, seed=seed)
 
     def _training(self, task: Any, num_hidden: int, objective: str) -> Lifetime:

@@ -25,8 +25,8 @@ from loopymeta import _machine, _validate, graph, parameters, registry, runs
 from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
 from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
-from loopymeta.learners import by_name
-from loopymeta.lifetime import Lifetime, Mixture
+from loopymeta.learners import HostLearner, by_name, live_on_host
+from loopymeta.lifetime import Lifetime, Mixture, check_memory
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
 from loopymeta.parameters import Theta
@@ -650,7 +650,7 @@ def evaluate_rule(
 
 def evaluate_learner(
     learner: str,
-    theta: Theta,
+    theta: Theta | None,
     task: Task,
     *,
     seeds: int = 8,
@@ -658,11 +658,12 @@ def evaluate_learner(
     with_baselines: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
-    """The figures of a learner that was meta-learned, the one that was not beside: as of a rule.
+    """The figures of a learner on a task on fresh seeds; of one that was meta-learned, the one that
+    was not beside.
 
     Args:
       learner: its text (see `read_learner`).
-      theta: meta-parameters.
+      theta: meta-parameters; None: the learner's own.
       task: what it lives through.
       seeds, seed, with_baselines, reporter: see `evaluate_rule`.
 
@@ -670,14 +671,23 @@ def evaluate_learner(
       ValueError, TypeError: the learner cannot live the task, or theta is none of its.
     """
     who = by_name.learner_of(learner, task)
-    start = who.init_theta()
-    checked = parameters.check_theta(theta, start, space=who.space())
-    both = jax.tree.map(lambda *x: jnp.stack(x), checked, start)
+    check_memory(who, learner)
+    thetas = {"learned": who.init_theta()}
+    if theta is not None:
+        start = thetas["learned"]
+        checked = parameters.check_theta(theta, start, space=who.space())
+        thetas = {"learned": checked, "untrained": start}
     devices = 1 if jax.default_backend() == "cpu" else None  # as in `_alone`
 
     def figures(keys: Array) -> Iterator[tuple[str, dict[str, Any]]]:
-        _, metrics = live_on(Lifetime(who, task), both, keys, devices)
-        for place, name in enumerate(("learned", "untrained")):
+        if isinstance(who, HostLearner):
+            for name, own in thetas.items():
+                lives = [live_on_host(who, task, key, own)[1] for key in keys]
+                yield name, summary({m: np.stack([life[m] for life in lives]) for m in lives[0]})
+            return
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *thetas.values())
+        _, metrics = live_on(Lifetime(who, task), stacked, keys, devices)
+        for place, name in enumerate(thetas):
             yield name, summary({metric: values[place] for metric, values in metrics.items()})
 
     return _evaluated(figures, task, seeds, seed, with_baselines, reporter)

@@ -24,10 +24,21 @@ def call_of(text: str, kind: str) -> tuple[str, dict[str, Any]]:
             raise SyntaxError("it is no name with options")
         if any(option.arg is None for option in call.keywords):
             raise SyntaxError("an option has no name")
-        options = {str(o.arg): ast.literal_eval(o.value) for o in call.keywords}
+        options = {str(o.arg): _value(str(o.arg), o.value) for o in call.keywords}
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         why = getattr(error, "msg", error)  # without the place in a file that there is not
         raise ValueError(
             f"cannot read the {kind} {text[:80]!r} as name or name(option=value, ...): {why}"
         ) from None
     return call.func.id, options
+
+
+def _value(option: str, node: ast.expr) -> Any:
+    """The literal that an option is given."""
+    try:
+        return ast.literal_eval(node)
+    except (ValueError, TypeError):
+        given = ast.unparse(node)
+    if isinstance(node, ast.Name) and given not in ("nan", "inf"):
+        raise SyntaxError(f"put texts in quotes: {option}={given!r}")
+    raise SyntaxError(f"{option} must be a number, or a text in quotes, got {given}")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from loopymeta import _validate
@@ -20,7 +21,6 @@ from loopymeta.learners.recurrent import OnlineRNN
 from loopymeta.learners.reservoir import reservoir
 from loopymeta.lifetime import Learner
 from loopymeta.tasks.base import Task
-from loopymeta.tasks.language import Names, Text
 
 AnyLearner = Learner | HostLearner
 
@@ -33,12 +33,16 @@ class Kind(NamedTuple):
       options: the class or function whose signature names the options.
       size: hidden nodes -> the options that say so; None where there is no such thing.
       compiled: whether an outer loop can search its theta (host learners are not compiled).
+      weights: whether its theta is all its weights, so that it knows nothing before a search.
+      fixed: options that the name stands for, other than the defaults of ``options``.
     """
 
     make: Callable[..., AnyLearner]
     options: Any
     size: Callable[[int], dict[str, Any]] | None = None
     compiled: bool = True
+    weights: bool = False
+    fixed: Mapping[str, Any] = MappingProxyType({})
 
 
 def _lstm(task: Task, **options: Any) -> Learner:
@@ -64,13 +68,7 @@ def _network(options: Any, size: Any = _width, **fixed: Any) -> Kind:
     def make(task: Task, **given: Any) -> Learner:
         return options.for_spec(task.spec, **(fixed | given))
 
-    return Kind(make, options, size)
-
-
-def _hierarchical(task: Task, **given: Any) -> HierarchicalLSTM:
-    """With the rate of the lowest level that suits names, for streams of text (docs/names.md)."""
-    tuned = {"learning_rate": 0.01} if isinstance(task, (Names, Text)) else {}
-    return HierarchicalLSTM.for_spec(task.spec, **(tuned | given))
+    return Kind(make, options, size, fixed=fixed)
 
 
 _TEXT_RATES = {"rflo": 0.003, "uoro": 0.0003}
@@ -84,19 +82,19 @@ def _online(method: str, **fixed: Any) -> Kind:
         own = {"method": method} | fixed
         if given.get("cell") == "gru":  # whose update gate is its leak
             own.pop("leak", None)
-        elif isinstance(task, (Names, Text)) and method in _TEXT_RATES:
+        elif task.spec.text and method in _TEXT_RATES:
             own["learning_rate"] = _TEXT_RATES[method]
         return OnlineGradient.for_spec(task.spec, **(own | given))
 
-    return Kind(make, OnlineGradient, _width)
+    return Kind(make, OnlineGradient, _width, fixed={"method": method} | fixed)
 
 
 LEARNERS: dict[str, Kind] = {
     "lstm": Kind(_lstm, OnlineRNN, _width),
     "gru": _network(OnlineRNN, cell="gru"),
     "elman": _network(OnlineRNN, cell="elman"),
-    "hierarchical": Kind(_hierarchical, HierarchicalLSTM, lambda n: {"widths": (n, n)}),
-    "in_context": _network(InContextRNN),
+    "hierarchical": _network(HierarchicalLSTM, lambda n: {"widths": (n, n)}),
+    "in_context": _network(InContextRNN)._replace(weights=True),
     "rtrl": _online("rtrl", width=64),
     "snap1": _online("snap1"),
     # RFLO of tanh units keeps what the leak keeps: without one it is itself no more.
@@ -112,12 +110,23 @@ LEARNERS: dict[str, Kind] = {
 """Name -> kind of learner; a learner of your own is one entry more.
 
 A learner that cannot live a task says so by a ValueError or TypeError when it is made."""
-_SIZES = ("spec", "num_inputs", "num_outputs", "loss", "parallel", "continues")
+_LIBRARY = dict(LEARNERS)
+SIZES = ("spec", "num_inputs", "num_outputs", "loss", "parallel", "continues")
 
 
 def known(text: str) -> bool:
     """Whether a text names a learner, whatever its options."""
     return text.partition("(")[0].strip() in LEARNERS
+
+
+def is_own(text: str) -> bool:
+    """Whether the name that a text begins with was put into `LEARNERS` from outside the library.
+
+    >>> is_own("lstm(width=64)")
+    False
+    """
+    name = text.partition("(")[0].strip()
+    return known(text) and LEARNERS[name] is not _LIBRARY.get(name)
 
 
 def check(text: str) -> Kind:
@@ -130,7 +139,7 @@ def check(text: str) -> Kind:
     if name not in LEARNERS:
         raise _validate.unknown("learner", name, LEARNERS)
     parameters = inspect.signature(LEARNERS[name].options).parameters
-    allowed = [each for each in parameters if each not in _SIZES]
+    allowed = [each for each in parameters if each not in SIZES]
     for option in options:
         if option not in allowed:
             raise _validate.unknown(f"option of learner {name!r},", option, allowed)

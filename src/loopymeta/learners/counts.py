@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta.learners.host import boundary_of, check_symbols
+from loopymeta.learners.host import check_symbols
 from loopymeta.network import Teaching
 from loopymeta.parameters import Space, Theta
 from loopymeta.tasks.base import Task
@@ -50,7 +50,8 @@ class OnlineNGram:
     ``teaching.plastic`` is 0, is not counted. Silence is a symbol like any other; before birth
     there was symbol 0, or the ``boundary``. No context reaches across a boundary: what lies behind
     the last one is read as boundaries. On a stream of text it predicts what
-    `loopymeta.ngrams.NGram` does with absolute discounting.
+    `loopymeta.ngrams.NGram` does with absolute discounting. Counts are float32, which
+    stop growing at 2^24: what was seen 16,777,216 times is counted no further.
 
     Theta is ``{"discount"}``.
 
@@ -105,7 +106,7 @@ class OnlineNGram:
         check_symbols(task, cls.__name__)
         spec = task.spec
         _validate.at_least("order", order, 1)
-        choices.setdefault("boundary", boundary_of(task))
+        choices.setdefault("boundary", spec.boundary)
         sizes = {"num_inputs": spec.num_inputs, "num_outputs": spec.num_outputs}
         while order > 1 and _num_entries(**sizes, order=order) > MAX_ENTRIES:
             order -= 1

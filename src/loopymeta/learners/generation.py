@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,8 @@ from loopymeta.network import Teaching
 from loopymeta.parameters import Theta
 
 _DRAWN = -2  # stands in a stream of symbols for the one that was drawn last
+COLDEST = 1e-6
+"""A lower temperature is 0: the most probable symbol."""
 
 
 def sample_text(
@@ -43,7 +46,7 @@ def sample_text(
         samples, as between names, it is what begins a new one.)
       length: characters to draw.
       temperature: 1 draws from what is predicted, less from what is probable; 0 takes the most
-        probable.
+        probable, and so does whatever is below 1e-6.
       key: random key.
       alphabet: the characters, in the order of the symbols (``task.spec.symbols``).
 
@@ -52,7 +55,8 @@ def sample_text(
 
     Raises:
       ValueError: the prefix has characters that are not in the alphabet, the alphabet is not made
-        of single characters, or does not fit the learner.
+        of single characters, or does not fit the learner; the learner predicts nan.
+      TypeError: the prefix is no text.
 
     >>> import loopymeta as lm
     >>> task = lm.tasks.Caesar()
@@ -67,6 +71,8 @@ def sample_text(
     places = {character: place for place, character in enumerate(alphabet)}
     if len(places) != len(alphabet) or any(len(character) != 1 for character in alphabet):
         raise ValueError("the alphabet must be made of different single characters")
+    if not isinstance(prefix, str):
+        raise TypeError(f"the prefix must be a text, got {type(prefix).__name__}")
     if strange := sorted(set(prefix) - set(places)):
         raise ValueError(f"the prefix has characters that are not in the alphabet: {strange}")
     size = len(alphabet)
@@ -78,28 +84,59 @@ def sample_text(
         drawn = _sample_on_host(copy.deepcopy(state), heard, length, temperature, key, size)
         return "".join(alphabet[place] for place in drawn)
     untaught = Teaching(jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
+    sample = _sampler(learner, size, greedy=temperature < COLDEST)
+    # What follows the last symbol of the prefix is the first one drawn.
+    symbols = np.concatenate([heard, np.full(length, _DRAWN, np.int32)])[: len(heard) + length - 1]
+    drawn, known = sample(theta, state, jnp.asarray(symbols), untaught, key, float(temperature))
+    check_known(bool(known))
+    return "".join(alphabet[place] for place in np.asarray(drawn)[len(heard) - 1 :])
+
+
+def draw(key: Array, logits: Array, temperature: Array, greedy: bool) -> Array:
+    """Symbols from softmax(logits / temperature), or the most probable: [..., O] -> [...]."""
+    if greedy:
+        return logits.argmax(-1)
+    # With 0 as the largest nothing overflows, however small the temperature.
+    return jax.random.categorical(key, (logits - logits.max(-1, keepdims=True)) / temperature)
+
+
+def check_known(known: bool) -> None:
+    """Refuses predictions that are no numbers: whatever were drawn from them means nothing.
+
+    Raises:
+      ValueError: they are none.
+    """
+    if not known:
+        raise ValueError("what is predicted is nan, so that nothing can be drawn from it")
+
+
+@functools.lru_cache(maxsize=8)
+def _sampler(learner: Learner, size: int, greedy: bool) -> Callable[..., tuple[Array, Array]]:
+    """What is drawn behind each of some symbols, and whether all predictions were numbers.
+
+    Compiled once a learner and number of symbols.
+    """
 
     @jax.jit
-    def sample(theta: Theta, state: Any, symbols: Array, untaught: Teaching, key: Array) -> Array:
-        def hear(now: tuple[Any, Array], step: tuple[Array, Array]) -> tuple[Any, Array]:
+    def sample(
+        theta: Theta, state: Any, symbols: Array, untaught: Teaching, key: Array, temperature: Array
+    ) -> tuple[Array, Array]:
+        def hear(now: tuple[Any, Array], step: tuple[Array, Array]) -> tuple[Any, Any]:
             (state, drawn), (symbol, key) = now, step
             key_draw, key_hear = jax.random.split(key)
             symbol = jnp.where(symbol == _DRAWN, drawn, symbol)
             stimulus = jax.nn.one_hot(symbol, size)  # zeros for -1: silence
             state, logits, _ = learner.step(theta, state, stimulus, untaught, key_hear)
             _check_size("predicts", logits.shape[0], size)
-            drawn = logits.argmax()
-            if temperature:
-                drawn = jax.random.categorical(key_draw, logits / temperature)
-            return (state, drawn.astype(jnp.int32)), drawn
+            drawn = draw(key_draw, logits, temperature, greedy)
+            return (state, drawn.astype(jnp.int32)), (drawn, ~jnp.isnan(logits).any())
 
         keys = jax.random.split(key, symbols.shape[0])
-        return jax.lax.scan(hear, (state, jnp.zeros((), jnp.int32)), (symbols, keys))[1]
+        start = (state, jnp.zeros((), jnp.int32))
+        drawn, known = jax.lax.scan(hear, start, (symbols, keys))[1]
+        return drawn, known.all()
 
-    # What follows the last symbol of the prefix is the first one drawn.
-    symbols = np.concatenate([heard, np.full(length, _DRAWN, np.int32)])[: len(heard) + length - 1]
-    drawn = sample(theta, state, jnp.asarray(symbols), untaught, key)[len(heard) - 1 :]
-    return "".join(alphabet[int(place)] for place in drawn[:length])
+    return sample
 
 
 def _check_size(does: str, number: int, size: int) -> None:
@@ -116,8 +153,9 @@ def _sample_on_host(
     _check_size("predicts", len(log_p), size)
     drawn: list[int] = []
     for _ in range(length):
+        check_known(not np.isnan(log_p).any())
         place = int(log_p.argmax())
-        if temperature:
+        if temperature >= COLDEST:
             weight = np.exp((log_p - log_p.max()) / temperature)
             place = int(chance.choice(len(log_p), p=weight / weight.sum()))
         drawn.append(place)

@@ -304,13 +304,6 @@ def check_symbols(task: Task, who: str) -> None:
         raise ValueError(f"{who} needs stimuli that are symbols; those of {name} are vectors")
 
 
-def boundary_of(task: Task) -> int | None:
-    """The symbol that ends a sample: that between names; None where a task has none."""
-    from loopymeta.tasks import Names
-
-    return 0 if isinstance(task, Names) else None
-
-
 def write_json(path: str | os.PathLike[str], kind: str, content: Mapping[str, Any]) -> None:
     """Writes JSON with its kind, a version and a SHA-256 over all of it, atomically."""
     stored = {"format": kind, "version": VERSION, **content}

@@ -63,6 +63,8 @@ def check(optimizer: Any, momentum: float, memory: float, clip: float) -> None:
     """Refuses settings of which `transformation` makes no optimiser; all but names are cheap."""
     for name, value in (("momentum", momentum), ("memory", memory)):
         _validate.between(name, value, 0, 1)
+        if value == 1:
+            raise ValueError(f"{name} must be less than 1, or a mean would never move; got {value}")
     _validate.at_least("clip", clip, 0, whole=False)
     if not isinstance(optimizer, str) and not callable(optimizer):
         raise TypeError(
@@ -94,7 +96,9 @@ def _factories() -> dict[str, Any]:
     functions = {
         name: value
         for name, value in vars(optax).items()
-        if inspect.isfunction(value) and not name.startswith(("_", "scale_by_"))
+        # A partial function is nadam; what else can be called there are types.
+        if inspect.isfunction(value) or isinstance(value, functools.partial)
+        if not name.startswith(("_", "scale_by_"))
     }
     return {
         name: value
@@ -119,21 +123,34 @@ def _other(optimizer: Optimizer) -> Any:
                 raise _validate.unknown(f"option of optimizer {name!r},", option, names)
     try:
         made = factory(1.0, **options)
-        once, twice = (_step(each) for each in (made, factory(2.0, **options)))
+        once, twice = (_steps(each) for each in (made, factory(2.0, **options)))
     except Exception as error:
         raise ValueError(f"{optimizer!r} does not work as an optimizer here: {error}") from None
     if not np.allclose(twice, 2 * once, rtol=1e-3, atol=0):
         raise ValueError(
-            f"{optimizer!r} does not work as an optimizer here: at twice the rate its step is not "
-            "twice as far, and the rate is set from outside"
+            f"{optimizer!r} does not work as an optimizer here: at twice the rate its steps are "
+            "not twice as far, and the rate is set from outside"
         )
     return made
 
 
-def _step(made: Any) -> np.ndarray:
-    """The first step of an optimiser on a small gradient."""
+_STEPS = 50
+"""Steps that an optimiser is tried on: at 1.2 times as far each, from 1 on, Rprop's end at 50 in 22
+of them."""
+
+
+def _steps(made: Any) -> np.ndarray:
+    """[steps, 2, 2] the first steps of an optimiser on a small gradient that stays the same."""
     with jax.ensure_compile_time_eval():  # learners are made in traced code, too
         weight = {"w": jnp.array([[1.0, -0.5], [0.25, 2.0]])}
         gradient = {"w": jnp.array([[0.01, -0.02], [0.03, 0.04]])}
-        step = jax.jit(lambda g, w: made.update(g, made.init(w), w)[0])
-        return np.asarray(step(gradient, weight)["w"])
+
+        @jax.jit
+        def steps(gradient: Any, weight: Any) -> Any:
+            def step(state: Any, _: None) -> tuple[Any, Any]:
+                update, state = made.update(gradient, state, weight)
+                return state, update["w"]
+
+            return jax.lax.scan(step, made.init(weight), length=_STEPS)[1]
+
+        return np.asarray(steps(gradient, weight))

@@ -14,7 +14,7 @@ import numpy as np
 from loopymeta import _validate
 from loopymeta._jax import Array
 from loopymeta.checkpoint import CheckpointError
-from loopymeta.learners.host import boundary_of, check_symbols
+from loopymeta.learners.host import check_symbols
 from loopymeta.parameters import Theta
 from loopymeta.tasks.base import Task
 
@@ -59,7 +59,7 @@ class PPM:
     """Symbols of the target."""
     order: int = 4
     """Stimuli in the longest context."""
-    counting: str = "single"
+    counting: str = "all"
     """``all``: a target counts after contexts of every length; ``single``: after those only that
     are at least as long as the one that had predicted it (update exclusion)."""
     boundary: int | None = None
@@ -87,7 +87,7 @@ class PPM:
         own: dict[str, Any] = {
             "num_inputs": task.spec.num_inputs,
             "num_outputs": task.spec.num_outputs,
-            "boundary": boundary_of(task),
+            "boundary": task.spec.boundary,
         }
         return cls(**(own | choices))
 

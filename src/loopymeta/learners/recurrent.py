@@ -197,7 +197,8 @@ class OnlineRNN:
 
         kinds = {"lstm": nnx.OptimizedLSTMCell, "gru": nnx.GRUCell, "elman": nnx.SimpleCell}
         size, width = (self.num_inputs, *self.widths)[layer : layer + 2]
-        cell = kinds[self.cell](size, width, rngs=nnx.Rngs(key))
+        kind = jnp.result_type(float)  # that of the activity; flax's own is float32 in any case
+        cell = kinds[self.cell](size, width, dtype=kind, param_dtype=kind, rngs=nnx.Rngs(key))
         if self.cell == "lstm":  # gates in flax's order: input, forget, cell, output
             bias: Any = cell.dense_h.bias
             forget = slice(width, 2 * width)
@@ -210,7 +211,12 @@ class OnlineRNN:
 
         keys = jax.random.split(key, len(self.widths) + 1)
         cells = [nnx.state(self._cell(k, keys[k])) for k in range(len(self.widths))]
-        readout = nnx.Linear(self.widths[-1], self.num_outputs, rngs=nnx.Rngs(keys[-1]))
+        readout = nnx.Linear(
+            self.widths[-1],
+            self.num_outputs,
+            param_dtype=jnp.result_type(float),
+            rngs=nnx.Rngs(keys[-1]),
+        )
         return {
             "cells": [nnx.to_pure_dict(cell) for cell in cells],
             "readout": nnx.to_pure_dict(nnx.state(readout)),
