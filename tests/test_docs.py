@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from loopymeta.learners import by_name
+
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = {"write_a_task": "testing.check_task(", "write_a_learner": "testing.check_learner("}
 """Page -> what it must call."""
@@ -41,21 +43,31 @@ def test_what_a_page_builds_passes_its_check(page):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_the_whole_page(page, capsys):
+def test_the_whole_page(page, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # it writes files
+    monkeypatch.setattr(by_name, "LEARNERS", dict(by_name.LEARNERS))  # and names a learner
     blocks = blocks_of(page)
     run(page, blocks)
     printed = capsys.readouterr().out
     assert len(blocks) > 5 and printed.count("\n") >= 4
 
 
-def test_the_code_of_plastic_memory(tmp_path, monkeypatch):
+def test_the_code_of_plastic_memory(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)  # it writes files
     blocks = blocks_of("plastic_memory")
     run("plastic_memory", blocks)
-    assert len(blocks) == 4
-    assert {"nodes.csv", "edges.csv", "names.dot", "life.json"} == {
-        path.name for path in tmp_path.iterdir()
-    }
+    assert len(blocks) == 5
+    written = {"nodes.csv", "edges.csv", "names.dot", "completion.png", "graph.png", "life.json"}
+    assert {path.name for path in tmp_path.iterdir()} == written
+    assert ">em {'>emma_': 2, '>emily_': 1}\n>emma_ {}\n" in capsys.readouterr().out
+
+
+def test_the_code_of_names(capsys):
+    blocks = blocks_of("names")
+    run("names", blocks)
+    nats, *made = capsys.readouterr().out.splitlines()
+    assert len(blocks) == 1 and float(nats) < 0.5
+    assert len(made) == 5 and all(name.isalpha() for name in made)
 
 
 @pytest.mark.parametrize("page", PAGES)

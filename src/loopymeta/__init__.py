@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from loopymeta import _own as _own  # now: it notes when this process began
 from loopymeta._version import __version__
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from loopymeta import hebbian as hebbian
     from loopymeta import interventions as interventions
     from loopymeta import leaderboard as leaderboard
-    from loopymeta import leaderboard_plots as leaderboard_plots
     from loopymeta import learners as learners
     from loopymeta import lifetime as lifetime
     from loopymeta import living as living
@@ -108,7 +108,6 @@ _MODULES = (
     "hebbian",
     "interventions",
     "leaderboard",
-    "leaderboard_plots",
     "learners",
     "lifetime",
     "living",

@@ -77,6 +77,8 @@ def _read(text: str, grammar: _Grammar) -> Any:
         return _built(ast.parse(text.strip(), mode="eval").body, text, grammar)
     except (SyntaxError, RecursionError, MemoryError) as error:
         why = getattr(error, "msg", error)  # without the place in a file that there is not
+        if why == "invalid syntax":  # as of a path
+            why = "invalid syntax; put texts in quotes"
         raise ValueError(f"cannot read the {grammar.kind} {text[:80]!r}: {why}") from None
 
 
@@ -114,9 +116,11 @@ def _value(node: ast.expr, text: str, grammar: _Grammar) -> object:
     try:
         value = ast.literal_eval(node)
     except ValueError:
+        given = ast.unparse(node)
+        hint = "" if given in ("nan", "inf") else "; put texts in quotes"
         raise ValueError(
             f"cannot read the {grammar.kind} {text!r}: expected a number, text or a "
-            f"{grammar.kind}, got {ast.unparse(node)!r}"
+            f"{grammar.kind}, got {given!r}{hint}"
         ) from None
     return tuple(value) if isinstance(value, list) else value
 
