@@ -187,16 +187,22 @@ def main(config: Config, path: Path, tasks: Iterable[str], names: Iterable[str])
 # --- protocols -----------------------------------------------------------------------------------
 
 PROTOCOLS = {
-    "adam": (0.0001, 0.0003, 0.001, 0.003),
-    "sgd": (0.001, 0.003, 0.01, 0.03),
+    "adam": (0.0001, 0.0003, 0.001, 0.002, 0.003, 0.005, 0.01),
+    "sgd": (0.001, 0.003, 0.01, 0.03, 0.1),
 }
 """Optimisers and rates that stay the same all life, which others may have used."""
-TRIED = dict.fromkeys(("snap1", "rflo", "rflo_random", "rflo_own"), PROTOCOLS) | {
-    "rtrl": {"adam": (0.003,)}
-}
-"""Which of them are tried for whom; of RTRL, which is slow, the one that comes near for SnAp-1."""
+SLOW = {"adam": (0.001, 0.003, 0.005, 0.01), "sgd": (0.01, 0.03, 0.1)}
+"""Which of them are tried where a life takes minutes."""
+TRIED = dict.fromkeys(("snap1", "rflo", "rflo_random", "rflo_own"), PROTOCOLS) | {"rtrl": SLOW}
 STAYS = 1e6  # a horizon at which a rate stays the same
-PARTS = {"all": "all of a life", "late": "the second half", "last": "the last twentieth"}
+PARTS = {
+    "all of a life": slice(None),
+    "the second half": slice(10, None),
+    "the last quarter": slice(15, None),
+    "the last tenth": slice(18, None),
+    "the last twentieth": slice(19, None),
+}
+"""Of a curve of twenty parts."""
 
 
 Protocol = tuple[str, float]
@@ -204,20 +210,19 @@ Protocol = tuple[str, float]
 
 
 def protocols(config: Config, path: Path, methods: Iterable[str]) -> None:
-    """Writes the errors of each way to learn under each protocol, on the first fresh seed.
+    """Writes the errors of each way to learn under each protocol, on the first development seed.
 
-    Then those under the one that comes nearest to what others report, on the other seeds.
+    Then those under the one that comes nearest to what others report, on fresh seeds.
     """
     rows = json.loads(path.read_text()) if path.exists() else []
     names = [name for name in TRIED if name in methods]
     for name, task in itertools.product(names, TASKS):
         for optimizer, rates in TRIED[name].items():
-            _live_protocols(config, rows, path, name, optimizer, rates, task, config.fresh[:1])
+            seeds = config.development[:1]
+            _live_protocols(config, rows, path, name, optimizer, rates, task, seeds)
     for name, task in itertools.product(names, TASKS):
         (optimizer, rate), *_ = nearest(config, rows, name)
-        if name != "rtrl":  # whose only protocol was not chosen by what came of it
-            seeds = config.fresh[1:]
-            _live_protocols(config, rows, path, name, optimizer, (rate,), task, seeds)
+        _live_protocols(config, rows, path, name, optimizer, (rate,), task, config.fresh)
 
 
 def _live_protocols(
@@ -242,12 +247,17 @@ def _live_protocols(
     life = jax.jit(Parallel(lm.Lifetime(learner, task), config.streams))
     for one in asked:
         theta = {"learning_rate": jnp.asarray(one["rate"]), "horizon": jnp.asarray(STAYS)}
-        metrics = jax.device_get(life(theta, lm.key(one["seed"]))[1])
-        errors = (metrics["nmse"], metrics["nmse_late"], metrics["nmse_curve"][-1])
-        row = one | dict(zip(PARTS, [float(f"{e:.4g}") for e in errors], strict=True))
-        print(row, flush=True)
+        curve = jax.device_get(life(theta, lm.key(one["seed"]))[1])["nmse_curve"]
+        row = one | {"curve": [float(f"{e:.4g}") if np.isfinite(e) else None for e in curve]}
+        print(one, {part: float(f"{error_of(row, part):.4g}") for part in PARTS}, flush=True)
         rows.append(row)
-        write_atomic(path, (json.dumps(rows, indent=1) + "\n").encode())
+        lines = ",\n".join(f" {json.dumps(row)}" for row in rows)
+        write_atomic(path, f"[\n{lines}\n]\n".encode())
+
+
+def error_of(row: dict[str, Any], part: str) -> float:
+    """In a part of a life; nan where it diverged there."""
+    return float(np.mean(np.array(row["curve"], float)[PARTS[part]]))
 
 
 def nearest(
@@ -259,12 +269,12 @@ def nearest(
       Protocol, part, errors task by task, and by what factor they are off where most.
     """
     reported = REPORTED[VARIANTS[name].choices["method"]]
-    seed = config.fresh[0]
+    seed = config.development[0]
     errors = {(r["method"], r["optimizer"], r["rate"], r["task"], r["seed"]): r for r in rows}
     best: Any = (("", 0.0), "", [], np.inf)
     for optimizer, rates in TRIED[name].items():
         for rate, part in itertools.product(rates, PARTS):
-            own = [errors[name, optimizer, rate, task, seed][part] for task in TASKS]
+            own = [error_of(errors[name, optimizer, rate, task, seed], part) for task in TASKS]
             ratio = off_by(own, reported)
             if ratio < best[-1]:  # never where a life diverged
                 best = ((optimizer, rate), part, own, ratio)
@@ -280,24 +290,28 @@ def off_by(errors: Iterable[float], reported: Iterable[float]) -> float:
 def protocol_table(config: Config, rows: list[dict[str, Any]]) -> str:
     """Of each method the protocol whose errors are nearest to those that others report."""
     lines = [
-        "| | optimiser | rate | part | reported | errors | off by | on other seeds | off by |",
+        "| | optimiser | rate | part | reported | errors | off by | on fresh seeds | off by |",
         "|---" * 9 + "|",
     ]
-    for name in (each for each in TRIED if any(row["method"] == each for row in rows)):
+    lived = {(r["method"], r["optimizer"], r["rate"], r["task"]) for r in rows}
+    for name, tried in TRIED.items():
+        every = ((opt, rate) for opt, rates in tried.items() for rate in rates)
+        if not all((name, *one, task) in lived for one in every for task in TASKS):
+            continue  # not searched to the end yet
         reported = REPORTED[VARIANTS[name].choices["method"]]
         (optimizer, rate), part, errors, ratio = nearest(config, rows, name)
         others = [
             [
-                row[part]
+                error_of(row, part)
                 for row in rows
                 if (row["method"], row["optimizer"], row["rate"], row["task"])
                 == (name, optimizer, rate, task)
-                and row["seed"] != config.fresh[0]
+                and row["seed"] in config.fresh
             ]
             for task in TASKS
         ]
         shown = [", ".join(f"{e:.2g}" for e in each) for each in (reported, errors)]
-        cells = [VARIANTS[name].name, optimizer, f"{rate:g}", PARTS[part], *shown, f"{ratio:.2f}"]
+        cells = [VARIANTS[name].name, optimizer, f"{rate:g}", part, *shown, f"{ratio:.2f}"]
         if all(others):
             medians = [float(np.median(each)) for each in others]
             cells += [", ".join(f"{e:.2g}" for e in medians), f"{off_by(medians, reported):.2f}"]
