@@ -108,12 +108,13 @@ ROWS: dict[str, Row] = {
         )
     },
     "counts": Row("count table, 4-gram", learner="counts", again=AGAIN),
-    "counts5": Row("count table, 5-gram", learner="counts(order=5)"),
+    "counts5": Row("count table, 5-gram", learner="counts(order=5)", again=AGAIN),
     "ppm": Row("prediction by partial matching", learner="ppm", again=AGAIN),
     "plastic_memory": Row("plastic memory", learner="plastic_memory", again=AGAIN),
     "plastic_graph": Row(
         "plastic memory, from its graph",
         learner='plastic_memory(share=("prefix", "infix"), counts="graph", order=3)',
+        again=AGAIN,
     ),
     "reservoir": Row("reservoir, 512 nodes", learner="reservoir", again=AGAIN),
     "dfa": Row("direct feedback alignment", learner="dfa", again=AGAIN),
@@ -121,7 +122,7 @@ ROWS: dict[str, Row] = {
     "online_eprop": Row("e-prop", learner="online_eprop", again=AGAIN),
     "online_rflo": Row("RFLO", learner="online_rflo", again=AGAIN),
     "snap1": Row("SnAp-1", learner="snap1", again=AGAIN),
-    "rtrl": Row("RTRL, 64 units", learner="rtrl"),
+    "rtrl": Row("RTRL, 64 units", learner="rtrl", again=AGAIN),
     "hierarchical": Row("hierarchical LSTM", learner="hierarchical", again=AGAIN),
     "elman": Row("Elman, 128 units", learner="elman", model="elman"),
     "gru": Row("GRU, 128 units", learner="gru", model="gru"),
