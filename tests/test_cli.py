@@ -462,6 +462,19 @@ def test_evaluate_a_learner_by_name(capsys):
     assert "loopymeta train memorize --learner in_context" in err and "evaluate that run" in err
 
 
+def test_evaluate_a_learner_in_parallel_streams(capsys):
+    words = ["evaluate", "elman(width=2)", "--task", "caesar(symbols=40)", "--streams", "3"]
+    words += ["--seeds", "2", "--no-baselines", "--json", "figures.json"]
+    assert cli.main(words) == 0
+    found = json.loads(Path("figures.json").read_text())
+    task = tasks.Caesar(symbols=40)
+    streams = learners.Parallel(Lifetime(by_name.learner_of("elman(width=2)", task), task), 3)
+    theta = streams.init_theta()
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 1 << 20), 2)
+    expected = [float(jax.jit(streams)(theta, key)[0]) for key in keys]
+    np.testing.assert_allclose(found["learned"]["loss"]["per_seed"], expected, rtol=1e-5)
+
+
 def lived(learner, task, key):
     life = Lifetime(learner, task)
     return jax.jit(life)(learner.init_theta(), key)
@@ -789,6 +802,10 @@ def refused(words, capsys) -> str:
         ("learners lsmt", "unknown learner 'lsmt'. Did you mean 'lstm'?"),
         ("train names --learner lstm --network.num-hidden 9", "leave --network.num-hidden out"),
         ("train names --no-network.bias --learner lstm(width=2)", "leave --no-network.bias out"),
+        ("train names --streams 2", "parallel streams are for learners that have gradients"),
+        ("evaluate oja --task caesar --streams 2", "--streams is for learners that have gradients"),
+        ("evaluate ppm --task caesar --streams 2", "PPM cannot live parallel streams"),
+        ("evaluate lstm --task caesar --streams 0", "streams must be at least 1"),
         ("train names --learner lstm --train-hidden 9", "lstm lives instead of the networks"),
         ("data list huckfin", "unknown data set 'huckfin'. Did you mean 'huck_fin'?"),
         ("data fetsh", "fetsh"),

@@ -108,6 +108,8 @@ def test_what_cannot_be_is_refused_by_name(path, value, message):
         (lambda: TrainConfig(None, None, train_hidden=(8, 9), objective="nll"), "lowers the loss"),
         (lambda: TrainConfig(None, Entry(tasks.Copy())), "goes to mixture"),
         (lambda: TrainConfig(None, None, learner="ppm"), "by `loopymeta evaluate --suite`"),
+        (lambda: TrainConfig(None, None, learner="lstm", streams=0), "streams must be at least 1"),
+        (lambda: TrainConfig(None, None, streams=2), "for learners that have gradients"),
         (lambda: OuterConfig(method="evolutoin"), "Did you mean 'evolution'"),
         (lambda: OuterConfig(generations=0), "generations must be at least 1"),
         (lambda: OuterConfig(sigma=0.0), "sigma must be positive"),

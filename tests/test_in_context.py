@@ -143,18 +143,24 @@ def test_a_configuration_with_a_learner_is_checked_and_survives_json():
     assert again == config
     assert again.training().learner == small()
     assert config.lifetime().learner == small()
+    old = {k: v for k, v in runs.to_dict(config).items() if k != "streams"}
+    assert training.config_from_dict(old) == config  # written before there were streams
     with pytest.raises(ValueError, match="Did you mean 'in_context'"):
         config_of("incontext")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("learner", "method"),
-    [("lstm(width=4, window=3)", "evolution"), ("in_context(width=4)", "gradient")],
+    ("learner", "method", "streams"),
+    [
+        ("lstm(width=4, window=3)", "evolution", 1),
+        ("elman(width=4)", "evolution", 3),
+        ("in_context(width=4)", "gradient", 1),
+    ],
 )
-def test_a_learner_is_meta_learned_and_read_back(tmp_path, monkeypatch, learner, method):
+def test_a_learner_is_meta_learned_and_read_back(tmp_path, monkeypatch, learner, method, streams):
     monkeypatch.setattr(training, "_draw", lambda run, reporter: None)
-    run = training.train(config_of(learner, method), tmp_path, name="run")
+    run = training.train(config_of(learner, method, streams=streams), tmp_path, name="run")
     result = run.read_json("result.json")
     assert set(result) == {"learned", "untrained", "about"}
     text, theta = training.read_learner(run.path)

@@ -14,7 +14,7 @@ import loopymeta as lm
 from loopymeta import checkpoint, tasks
 from loopymeta.learners import PPM, OnlineNGram, OnlineRNN, Parallel, Recorded, by_name, optimizers
 from loopymeta.learners.host import HostLearner
-from loopymeta.lifetime import Lifetime
+from loopymeta.lifetime import Lifetime, Mixture
 from loopymeta.living import live_through
 
 CODE = tasks.Caesar(shift=None, symbols=60)
@@ -154,10 +154,37 @@ def test_a_thin_record_is_refused():
         live_through(life, life.init_theta(), lm.key(0))
 
 
-def test_parallel_streams_are_refused():
-    streams = Parallel(Lifetime(OnlineRNN.for_spec(CODE.spec, width=2), CODE), streams=2)
-    with pytest.raises(TypeError, match="a Parallel only as a whole"):
-        live_through(streams, {}, lm.key(0))
+SMALL = {"elman": "width=3", "snap1": "width=3", "hierarchical": "widths=(2, 2)"}
+
+
+@pytest.mark.parametrize("kind", some_fast(SMALL, ("snap1",)))
+def test_parallel_streams_are_lived_in_parts(kind, tmp_path):
+    """With damage in mid-life; what was stopped goes on to the very same numbers."""
+    task = tasks.Perturbed(CODE)
+    learner = by_name.learner_of(f"{kind}({SMALL[kind]})", task)
+    streams = Parallel(Lifetime(learner, task, record=lambda state, said: said), streams=3)
+    theta, key, file = streams.init_theta(), lm.key(0), tmp_path / "streams"
+    loss, metrics = jax.jit(streams)(theta, key)
+    whole = live_through(streams, theta, key, every=20)
+    np.testing.assert_allclose(whole.loss, loss, rtol=1e-5)
+    np.testing.assert_allclose(whole.metrics["record"], metrics["record"], atol=1e-4)
+    with pytest.raises(Stopped):
+        live_through(streams, theta, key, file=file, every=20, watch=stopper(40))
+    again = live_through(streams, theta, key, file=file, every=20)
+    assert same(again.metrics, whole.metrics) and same(again.state, whole.state)
+
+
+def test_a_mixture_is_lived_as_a_whole():
+    life = Lifetime(OnlineNGram.for_task(CODE), CODE)
+    with pytest.raises(TypeError, match="a Mixture only as a whole"):
+        live_through(Mixture((life,)), {}, lm.key(0))
+
+
+def test_a_thin_record_of_streams_is_refused():
+    learner = OnlineRNN.for_spec(CODE.spec, width=2)
+    life = Recorded(learner, CODE, record=lambda state, said: {"said": said}, every=7)
+    with pytest.raises(ValueError, match="Recorded"):
+        live_through(Parallel(life, 2), life.init_theta(), lm.key(0))
 
 
 def test_theta_may_be_plain_numbers(tmp_path):

@@ -48,7 +48,7 @@ def learner(**choices):
 
 @functools.cache
 def lived():
-    """Three streams, and the states after each symbol, leaves [S, T, ...]."""
+    """Three streams, and the states after each symbol, leaves [T, S, ...]."""
     life = Lifetime(learner(learning_rate=0.1, horizon=1e9), Drawn(), record=lambda s, _: s)
     parallel = Parallel(life, 3)
     _, metrics = jax.jit(parallel)(parallel.init_theta(), jax.random.key(1))
@@ -69,28 +69,28 @@ def test_equal_streams_are_one_life():
 def test_the_step_is_along_the_mean_of_the_streams_gradients():
     parallel, states = lived()
     own = parallel.learner
-    before = jax.tree.map(lambda x: x[0, 2], states.weight)
+    before = jax.tree.map(lambda x: x[2, 0], states.weight)
     gradients = []
     for stream in range(3):
-        window = jax.tree.map(lambda x, s=stream: x[s, 3], states.window)
+        window = jax.tree.map(lambda x, s=stream: x[3, s], states.window)
         gradients.append(jax.grad(own.window_loss)(before, window))
     for name in ("kernel", "bias"):
         mean = sum(g["readout"][name] for g in gradients) / 3
-        change = states.weight["readout"][name][0, 3] - before["readout"][name]
+        change = states.weight["readout"][name][3, 0] - before["readout"][name]
         np.testing.assert_allclose(change, -0.1 * mean, atol=1e-6)
         assert float(jnp.abs(gradients[0]["readout"][name] - mean).max()) > 1e-3
     for leaf in jax.tree.leaves(states.weight):
-        assert bool((leaf == leaf[:1]).all())  # one set of weights
-    assert not bool((states.activity[0] == states.activity[0][:1]).all())
+        assert bool((leaf == leaf[:, :1]).all())  # one set of weights
+    assert not bool((states.activity[0] == states.activity[0][:, :1]).all())
 
 
 def test_all_streams_freeze_with_one():
     parallel, states = lived()
     _, episodes = parallel.start(parallel.init_theta(), jax.random.key(1))
     frozen = np.asarray(episodes.intervention)
-    assert (frozen.sum(1) == 1).all() and frozen.any(0).sum() > 1
-    learned = np.cumsum(~frozen.any(0)) % 4
-    np.testing.assert_array_equal(states.count, np.broadcast_to(learned, (3, 8)))
+    assert (frozen.sum(0) == 1).all() and frozen.any(1).sum() > 1
+    learned = np.cumsum(~frozen.any(1)) % 4
+    np.testing.assert_array_equal(states.count, np.broadcast_to(learned[:, None], (8, 3)))
 
 
 def test_the_weights_are_not_copied_for_each_stream():

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import functools
 import io
 import itertools
 import json
@@ -505,6 +506,13 @@ def _evaluate(words: list[str]) -> int:
     )
     parser.add_argument("--seeds", type=int, default=8, help="lifetimes (default: 8)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the lifetimes (default: 0)")
+    parser.add_argument(
+        "--streams",
+        type=int,
+        default=1,
+        help="of a learner with gradients: lifetimes that it lives at once with one set of "
+        "weights, learning from their mean gradient (default: 1)",
+    )
     parser.add_argument("--no-baselines", action="store_true", help="without the task's baselines")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
     parser.add_argument(
@@ -528,9 +536,11 @@ def _evaluate(words: list[str]) -> int:
     reporter.task = training.task_name(task)
     evaluate: Any = training.evaluate_rule
     if isinstance(who, str):
-        evaluate = training.evaluate_learner
+        evaluate = functools.partial(training.evaluate_learner, streams=given.streams)
         if theta is None:
             _warn_of_noise(who, "living", reporter.task, "evaluate")
+    elif given.streams != 1:
+        raise ValueError("--streams is for learners that have gradients, and this is a rule")
     result = evaluate(
         who,
         theta,

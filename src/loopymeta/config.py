@@ -11,6 +11,7 @@ from typing import Any, Generic, Literal, TypeVar, cast, get_args
 
 from loopymeta import _machine, _validate, graph
 from loopymeta.learners import by_name
+from loopymeta.learners.parallel import Parallel, in_streams
 from loopymeta.lifetime import (
     EXPOSURES,
     FixedTicks,
@@ -267,7 +268,7 @@ class OuterConfig:
         _validate.positive("sigma", self.sigma)
         _validate.at_least("segment", self.segment, 0)
 
-    def build(self, lifetime: Lifetime | Mixture, devices: int | None = None) -> Any:
+    def build(self, lifetime: Lifetime | Parallel | Mixture, devices: int | None = None) -> Any:
         """The outer loop over a lifetime."""
         problem = problem_of(lifetime, self.frozen, self.lifetimes, self.chunk, devices)
         rate = self.learning_rate
@@ -294,7 +295,7 @@ class OuterConfig:
 
 
 def problem_of(
-    lifetime: Lifetime | Mixture,
+    lifetime: Lifetime | Parallel | Mixture,
     frozen: tuple[str, ...] = (),
     lifetimes: int = 8,
     chunk: int | None = None,
@@ -354,9 +355,17 @@ class TrainConfig(Generic[T]):
     learner: str = ""
     """A learner that lives instead of the networks, by name, with options if need be, as in
     "lstm(width=64)" (`loopymeta.learners.by_name`). Its theta is then what is searched."""
+    streams: int = 1
+    """Lifetimes that the learner lives at once with one set of weights, which learn from the mean
+    of their gradients (`loopymeta.learners.Parallel`)."""
 
     def __post_init__(self) -> None:
         _validate.at_least("seed", self.seed, 0)
+        _validate.at_least("streams", self.streams, 1)
+        if self.streams > 1 and not self.learner:
+            raise ValueError(
+                "parallel streams are for learners that have gradients: give a learner"
+            )
         _validate.at_least("select", self.select, 0)
         _validate.at_least("report", self.report, 1)
         if self.report_controls is not None:
@@ -382,7 +391,7 @@ class TrainConfig(Generic[T]):
         own = (self.network.num_hidden,)
         return own if self.learner else self.train_hidden or own
 
-    def training(self) -> Lifetime | Mixture:
+    def training(self) -> Lifetime | Parallel | Mixture:
         """What the outer loop lowers: a lifetime, or a mixture of tasks and sizes."""
         sizes = self._sizes
         if len(sizes) == 1 and not self.mixture:
@@ -393,13 +402,13 @@ class TrainConfig(Generic[T]):
             limits=tuple((e.best or 0.0, e.guess) for e in entries for _ in sizes),
         )
 
-    def selection(self) -> Lifetime | Mixture:
+    def selection(self) -> Lifetime | Parallel | Mixture:
         """What the candidate to report is chosen by, on the graphs of the outer loop."""
         if self.select_task is None:
             return self.training()
         return self._training(self.select_task, self.network.num_hidden, "loss")
 
-    def search(self, lifetime: Lifetime | Mixture, devices: int | None = None) -> Any:
+    def search(self, lifetime: Lifetime | Parallel | Mixture, devices: int | None = None) -> Any:
         """The outer loop over a lifetime."""
         outer = self.outer
         if self.learner:  # which has none of the parts of networks that recipes freeze
@@ -415,9 +424,9 @@ class TrainConfig(Generic[T]):
             return learner
         return network.build(task.spec, seed=seed)
 
-    def _training(self, task: Any, num_hidden: int, objective: str) -> Lifetime:
+    def _training(self, task: Any, num_hidden: int, objective: str) -> Lifetime | Parallel:
         network = dataclasses.replace(self.network, num_hidden=num_hidden)
-        return Lifetime(
+        life = Lifetime(
             self._build(network, task, self.seed),
             task,
             objective=objective,
@@ -425,8 +434,9 @@ class TrainConfig(Generic[T]):
             segment=self.outer.segment,
             truncated=self.outer.truncated,
         )
+        return in_streams(life, self.streams)
 
-    def lifetime(self, task: Any = None, control: Control = "none") -> Lifetime:
+    def lifetime(self, task: Any = None, control: Control = "none") -> Lifetime | Parallel:
         """What is reported: a lifetime on graphs that the outer loop has never seen.
 
         Args:
@@ -437,4 +447,4 @@ class TrainConfig(Generic[T]):
         network = dataclasses.replace(self.network, control=control)
         # Numbers of single synapses are for the graph that they were found on.
         own = 0 if network.sharing == "per_synapse" else 1_000_003
-        return Lifetime(self._build(network, task, self.seed + own), task)
+        return in_streams(Lifetime(self._build(network, task, self.seed + own), task), self.streams)

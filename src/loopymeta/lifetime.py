@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from loopymeta.interventions import Hurry, Intervention, interventions_of
 from loopymeta.network import LoopyNetwork, NetworkState, Teaching, Wiring
 from loopymeta.parameters import Theta
 from loopymeta.tasks.base import FREEZE, Episode, Outcome, Spec, Task, masked_mean
+
+if TYPE_CHECKING:
+    from loopymeta.learners.parallel import Parallel
 
 Metrics = dict[str, Array]
 State = Any
@@ -366,6 +369,25 @@ class Stage(NamedTuple):
     acts: tuple[tuple[int, Intervention], ...]  # numbered in the order of their times
 
 
+def live_stages(
+    life: Any, theta: Theta, state: State, episode: Episode, key: Array
+) -> tuple[State, Outcome, Any]:
+    """Lives through a whole episode, stage by stage: as ``life.advance``.
+
+    Args:
+      life: a `Lifetime`, or what has its ``stages``, ``entered`` and ``advance``.
+      theta, state, episode, key: as for ``life.advance``; time is the first axis of the episode.
+    """
+    newborn, parts = state, []
+    for stage in life.stages():
+        life, state = life.entered(stage, state, key, newborn)
+        part = jax.tree.map(lambda x, at=stage: x[at.start : at.stop], episode)
+        state, *lived = life.advance(theta, state, part, key, stage.start)
+        parts.append(tuple(lived))
+    outcome, seen = jax.tree.map(lambda *x: jnp.concatenate(x) if x[1:] else x[0], *parts)
+    return state, outcome, seen
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Lifetime:
     """The objective of a learner on a task: (theta, key) -> (loss, metrics).
@@ -522,14 +544,7 @@ class Lifetime:
         Between two interventions it is an `advance` of its own, so that they cost nothing to the
         symbols in between, and the state may take another form.
         """
-        life, newborn, parts = self, state, []
-        for stage in self.stages():
-            life, state = life.entered(stage, state, key, newborn)
-            part = jax.tree.map(lambda x, at=stage: x[at.start : at.stop], episode)
-            state, *lived = life.advance(theta, state, part, key, stage.start)
-            parts.append(tuple(lived))
-        outcome, seen = jax.tree.map(lambda *x: jnp.concatenate(x) if x[1:] else x[0], *parts)
-        return state, outcome, seen
+        return live_stages(self, theta, state, episode, key)
 
     def stages(self) -> list[Stage]:
         """The symbols between two interventions, with those that come before the first of them."""
@@ -596,7 +611,7 @@ class Mixture:
         equal or not finite, or ticks cost something where a figure is better high.
     """
 
-    lifetimes: tuple[Lifetime, ...]
+    lifetimes: tuple[Lifetime | Parallel, ...]
     limits: tuple[tuple[float, float], ...] = ()
 
     def __post_init__(self) -> None:
@@ -650,7 +665,7 @@ class Mixture:
         return states, episodes
 
     def _mean(
-        self, live: Callable[[Lifetime, Array], tuple[Array, Metrics]], key: Array
+        self, live: Callable[[Any, Array], tuple[Array, Metrics]], key: Array
     ) -> tuple[Array, Metrics]:
         keys = jax.random.split(key, len(self.lifetimes))
         parts = {}

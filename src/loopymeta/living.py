@@ -21,6 +21,7 @@ from loopymeta._jax import Array, jax
 from loopymeta._version import __version__
 from loopymeta.learners.host import HostLearner, HostLife, whose_life
 from loopymeta.learners.optimizers import check_named
+from loopymeta.learners.parallel import Parallel
 from loopymeta.learners.recording import Recorded
 from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State, check_memory
 from loopymeta.parameters import Theta
@@ -45,7 +46,7 @@ class Lived(NamedTuple):
 
 
 def live_through(
-    lifetime: Lifetime,
+    lifetime: Lifetime | Parallel,
     theta: Theta,
     key: Array,
     *,
@@ -60,7 +61,8 @@ def live_through(
     a lifetime that is over gives its result at once.
 
     Args:
-      lifetime: who lives through what; the learner may be a host learner.
+      lifetime: who lives through what; the learner may be a host learner, or live parallel streams
+        (`loopymeta.learners.Parallel`), whose states have those as their first axis.
       theta: meta-parameters.
       key: of the lifetime.
       file: where it is kept between parts (a `loopymeta.checkpoint`; JSON of a host learner); None:
@@ -69,7 +71,7 @@ def live_through(
       watch: called with (symbols lived, symbols in all) at the beginning and after each part.
 
     Raises:
-      TypeError: it is no `Lifetime`, as the streams of `loopymeta.learners.Parallel` are none.
+      TypeError: it is no `Lifetime`, as a `Mixture` is none.
       ValueError: the lifetime is `Recorded`, or is to be kept in a file and its learner has a
         function without a name; the learner is larger than this machine's memory.
       CheckpointError: the file is damaged or of another lifetime: of another learner, task, theta
@@ -84,10 +86,10 @@ def live_through(
     True
     """
     _validate.at_least("every", every, 1)
-    if not isinstance(lifetime, Lifetime):
+    if not isinstance(lifetime, (Lifetime, Parallel)):
         raise TypeError(
-            f"a Lifetime can be lived in parts, a {type(lifetime).__name__} only as a whole: call "
-            "it with (theta, key)"
+            "a Lifetime or its parallel streams can be lived in parts, a "
+            f"{type(lifetime).__name__} only as a whole: call it with (theta, key)"
         )
     if file is not None:
         checkpoint.check_folder(file)
@@ -99,7 +101,7 @@ def live_through(
             raise ValueError("a host learner is not recorded: look at it between two parts")
         life = HostLife(who, lifetime.task, key, theta, objective=lifetime.objective)
         return _live_on_host(life, file, every, watch)
-    if isinstance(lifetime, Recorded):
+    if isinstance(getattr(lifetime, "lifetime", lifetime), Recorded):
         raise ValueError(
             "a thin record (Recorded) is of whole lifetimes: call it, or live through a Lifetime "
             "with record=..."
@@ -193,8 +195,13 @@ def _live_on_host(
 
 
 def _enter(
-    run: Callable[..., Any], life: Lifetime, stage: Stage, state: State, key: Array, newborn: State
-) -> tuple[Lifetime, State]:
+    run: Callable[..., Any],
+    life: Lifetime | Parallel,
+    stage: Stage,
+    state: State,
+    key: Array,
+    newborn: State,
+) -> tuple[Lifetime | Parallel, State]:
     """`Lifetime.entered` under ``run``, which traces it: `jax.jit`, or `jax.eval_shape`."""
     found = []
 
@@ -229,7 +236,9 @@ def _place(stored: checkpoint.Stored, identity: str) -> int:
     return stored.metadata["at"]
 
 
-def _identity(lifetime: Lifetime, theta: Theta, key: Array, newborn: State, episode: Any) -> str:
+def _identity(
+    lifetime: Lifetime | Parallel, theta: Theta, key: Array, newborn: State, episode: Any
+) -> str:
     """SHA-256 of all that the numbers of a lifetime depend on."""
     words = [repr(lifetime), jax.__version__, __version__]
     digest = hashlib.sha256(re.sub(r" at 0x[0-9a-f]+", "", "\n".join(words)).encode())

@@ -26,6 +26,7 @@ from loopymeta._jax import Array, jax, jnp
 from loopymeta.baselines import baselines
 from loopymeta.config import Control, NetworkConfig, OuterConfig, TrainConfig
 from loopymeta.learners import HostLearner, by_name, live_on_host
+from loopymeta.learners.parallel import Parallel, in_streams
 from loopymeta.lifetime import Lifetime, Mixture, check_memory
 from loopymeta.meta import evaluate, finite_worst
 from loopymeta.network import Innate
@@ -174,9 +175,7 @@ def _check(config: TrainConfig) -> None:
     for task in (*tasks, config.select_task):
         if task is not None:
             _check_length(task.spec.length)
-    life = config.training()
-    if isinstance(life, Lifetime):
-        life = dataclasses.replace(life, objective="loss")  # whose metrics tell what there is
+    life = dataclasses.replace(config, objective="loss").training()  # whose metrics tell all
     problem = config.search(life, _num_devices(config.outer.devices)).problem
     problem.center()
     key = jax.eval_shape(lambda: jax.random.key(0))
@@ -400,7 +399,7 @@ def _candidate_names(num_elites: int) -> list[str]:
 
 
 def live_on(
-    lifetime: Lifetime | Mixture, thetas: Theta, keys: Array, devices: int | None = None
+    lifetime: Lifetime | Parallel | Mixture, thetas: Theta, keys: Array, devices: int | None = None
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Every theta on every key, a few lifetimes at a time: losses [P, B], metrics [P, B, ...].
 
@@ -440,7 +439,7 @@ def summary(metrics: Mapping[str, np.ndarray]) -> dict[str, dict[str, Any]]:
 
 
 def figures_of(
-    lifetime: Lifetime, theta: Theta, keys: Array, devices: int | None = None
+    lifetime: Lifetime | Parallel, theta: Theta, keys: Array, devices: int | None = None
 ) -> dict[str, dict[str, Any]]:
     """The figures of one learner over the lifetimes of ``keys``."""
     one = jax.tree.map(lambda x: jnp.asarray(x)[None], theta)
@@ -655,6 +654,7 @@ def evaluate_learner(
     *,
     seeds: int = 8,
     seed: int = 0,
+    streams: int = 1,
     with_baselines: bool = True,
     reporter: Reporter | None = None,
 ) -> dict[str, Any]:
@@ -666,9 +666,12 @@ def evaluate_learner(
       theta: meta-parameters; None: the learner's own.
       task: what it lives through.
       seeds, seed, with_baselines, reporter: see `evaluate_rule`.
+      streams: lifetimes that it lives at once with one set of weights
+        (`loopymeta.learners.Parallel`): figures are then those of a stream, the mean over all.
 
     Raises:
-      ValueError, TypeError: the learner cannot live the task, or theta is none of its.
+      ValueError, TypeError: the learner cannot live the task, or several streams of it, or theta
+        is none of its.
     """
     who = by_name.learner_of(learner, task)
     check_memory(who, learner)
@@ -678,6 +681,7 @@ def evaluate_learner(
         checked = parameters.check_theta(theta, start, space=who.space())
         thetas = {"learned": checked, "untrained": start}
     devices = 1 if jax.default_backend() == "cpu" else None  # as in `_alone`
+    life = in_streams(Lifetime(who, task), streams)
 
     def figures(keys: Array) -> Iterator[tuple[str, dict[str, Any]]]:
         if isinstance(who, HostLearner):
@@ -686,7 +690,7 @@ def evaluate_learner(
                 yield name, summary({m: np.stack([life[m] for life in lives]) for m in lives[0]})
             return
         stacked = jax.tree.map(lambda *x: jnp.stack(x), *thetas.values())
-        _, metrics = live_on(Lifetime(who, task), stacked, keys, devices)
+        _, metrics = live_on(life, stacked, keys, devices)
         for place, name in enumerate(thetas):
             yield name, summary({metric: values[place] for metric, values in metrics.items()})
 

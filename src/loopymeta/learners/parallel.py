@@ -12,13 +12,14 @@ Axis letters: S streams, T symbols in a lifetime.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
-from loopymeta.lifetime import Lifetime
+from loopymeta.lifetime import Lifetime, Metrics, Stage, live_stages
 from loopymeta.parameters import Theta
-from loopymeta.tasks.base import Episode, Spec
+from loopymeta.tasks.base import Episode, Outcome, Spec, Task
 
 STREAMS = "streams"
 """Name of the axis of streams, for ``jax.lax`` (say, ``axis_index``, for noise of one's own)."""
@@ -48,7 +49,7 @@ class Parallel:
     A newborn starts in all streams, which are lifetimes of the task on keys of their own. In a
     symbol it takes one from each stream; where one stream freezes the weights, they are frozen. The
     loss and every metric are means over the streams; what the lifetime records is kept stream by
-    stream [S, T, ...].
+    stream [T, S, ...]. `loopymeta.living.live_through` lives it in parts, as it does a `Lifetime`.
 
     Attributes:
       lifetime: a learner with a field ``parallel`` on a task.
@@ -91,6 +92,21 @@ class Parallel:
         return self.lifetime.learner
 
     @property
+    def task(self) -> Task:
+        """What is lived in each stream."""
+        return self.lifetime.task
+
+    @property
+    def record(self) -> Callable[..., Any] | None:
+        """What looks at each stream's states."""
+        return self.lifetime.record
+
+    @property
+    def tick_cost(self) -> float:
+        """What a tick of self-paced reading costs."""
+        return self.lifetime.tick_cost
+
+    @property
     def objective(self) -> str:
         """The metric that is the loss."""
         return self.lifetime.objective
@@ -103,23 +119,108 @@ class Parallel:
         """The search space of each leaf of theta."""
         return self.lifetime.space()
 
+    def stages(self) -> list[Stage]:
+        """The symbols between two interventions, which come at the same time in all streams."""
+        return self.lifetime.stages()
+
     def start(self, theta: Theta, key: Array) -> tuple[Any, Episode]:
-        """A newborn, and what it will live through in each stream: an episode of arrays [S, T]."""
+        """A newborn in all streams [S, ...], and what they will live through: arrays [T, S]."""
         key_task, key_learner = jax.random.split(jax.random.fold_in(key, 0))
-        episodes = jax.vmap(self.lifetime.task.sample)(jax.random.split(key_task, self.streams))
-        return self.lifetime.learner.init(key_learner, theta), episodes
+        sample = jax.vmap(self.lifetime.task.sample, out_axes=1)
+        newborn = self.lifetime.learner.init(key_learner, theta)
+        stacked = jax.tree.map(lambda x: jnp.stack([x] * self.streams), newborn)
+        return stacked, sample(jax.random.split(key_task, self.streams))
 
-    def __call__(self, theta: Theta, key: Array) -> tuple[Array, dict[str, Any]]:
+    def advance(
+        self, theta: Theta, state: Any, episode: Episode, key: Array, start: Any = 0
+    ) -> tuple[Any, Outcome, Any]:
+        """As `Lifetime.advance`, of states [S, ...] through an episode [T, S]: outcomes [T, S]."""
+
+        def live(state: Any, episode: Episode) -> Any:
+            return self.lifetime.advance(theta, state, episode, key, start)
+
+        # Of what is the same in all streams (weights: their gradients are) there must be no copies,
+        # so that the learner's work on it is done once.
+        own = _owned(live, state, jax.tree.map(lambda x: x[:1], episode))
+        together = jax.vmap(live, in_axes=(_axes(own), 1), out_axes=(0, 1, 1), axis_name=STREAMS)
+        return together(_once(state, own), episode)
+
+    def entered(self, stage: Stage, state: Any, key: Array, newborn: Any) -> tuple[Parallel, Any]:
+        """As `Lifetime.entered`: the same is done in all streams, so that weights stay one set."""
+        if not stage.acts:
+            return self, state
+        later = []
+
+        def enter(state: Any, newborn: Any) -> Any:
+            life, state = self.lifetime.entered(stage, state, key, newborn)
+            later.append(life)
+            return state
+
+        state = jax.vmap(enter)(state, newborn)
+        return dataclasses.replace(self, lifetime=later[0]), state
+
+    def score(self, outcome: Outcome, episode: Episode) -> tuple[Array, Metrics]:
+        """(loss, metrics), means over the streams, of outcomes and episodes [T, S]."""
+        scored = jax.vmap(self.lifetime.score, in_axes=1)(outcome, episode)
+        return jax.tree.map(lambda x: x.mean(0), scored)
+
+    def __call__(self, theta: Theta, key: Array) -> tuple[Array, Metrics]:
         """Lives all streams: (loss, metrics)."""
-        newborn, episodes = self.start(theta, key)
-        life = self.lifetime
+        state, episode = self.start(theta, key)
+        _, outcome, seen = live_stages(self, theta, state, episode, key)
+        loss, metrics = self.score(outcome, episode)
+        return loss, metrics if self.record is None else metrics | {"record": seen}
 
-        def live(episode: Episode) -> Any:
-            # Of what is the same in all streams (weights: their gradients are) vmap makes no
-            # copies, so the learner's work on it is done once.
-            _, outcome, seen = life.through(theta, newborn, episode, key)
-            return life.score(outcome, episode), seen
+    def population(self, thetas: Theta, key: Array) -> tuple[Array, Metrics]:
+        """Losses [P] and metrics [P, ...] of thetas [P, ...], all on the same key."""
+        return jax.vmap(self, in_axes=(0, None))(thetas, key)
 
-        scored, seen = jax.vmap(live, axis_name=STREAMS)(episodes)
-        loss, metrics = jax.tree.map(lambda x: x.mean(0), scored)
-        return loss, metrics if life.record is None else metrics | {"record": seen}
+
+def in_streams(lifetime: Lifetime, streams: int) -> Lifetime | Parallel:
+    """A lifetime in so many parallel streams; itself in one.
+
+    Raises:
+      ValueError, TypeError: as for `Parallel`.
+    """
+    return lifetime if streams == 1 else Parallel(lifetime, streams)
+
+
+def _owned(live: Callable[..., Any], state: Any, episode: Episode) -> Any:
+    """Which leaves of a state [S, ...] a stream has for itself, as a tree of bools.
+
+    All streams begin with one newborn; a leaf is a stream's own if what the streams live through
+    (episodes [T, S]) comes to make a difference to it.
+    """
+    found: list[Any] = []
+
+    @jax.custom_batching.custom_vmap
+    def look(state: Any) -> Any:
+        return state
+
+    @look.def_vmap
+    def _(size: int, batched: list[Any], state: Any) -> tuple[Any, Any]:
+        found.append(batched[0])
+        return state, batched[0]
+
+    own = jax.tree.map(lambda _: False, state)
+    while True:
+
+        def after(state: Any, episode: Episode) -> Any:
+            return look(live(state, episode)[0])
+
+        streams = jax.vmap(after, in_axes=(_axes(own), 1), axis_name=STREAMS)
+        jax.eval_shape(streams, _once(state, own), episode)
+        more = found.pop() if found else own  # where nothing differs, nothing is batched
+        if more == own:
+            return own
+        own = jax.tree.map(lambda a, b: a or b, own, more)
+
+
+def _axes(own: Any) -> Any:
+    """The axis of streams of each leaf, for ``jax.vmap``."""
+    return jax.tree.map(lambda mine: 0 if mine else None, own)
+
+
+def _once(state: Any, own: Any) -> Any:
+    """A state [S, ...] in which what is the same in all streams is there once."""
+    return jax.tree.map(lambda x, mine: x if mine else x[0], state, own)
