@@ -185,7 +185,7 @@ SOME = (*TUNED, "parity", "garbage")
 """The tuned recipes, and of the others, which are alike, a plain one and one with a task in it."""
 
 
-@pytest.mark.parametrize("task", some_fast(SOME, ("memorize", "names")))
+@pytest.mark.parametrize("task", some_fast(SOME, ("memorize",)))
 def test_every_option_of_a_task_arrives_in_the_configuration(task, monkeypatch, capsys):
     """Each one is changed on the command line, and is found changed, it alone, in what is run."""
     got = []
@@ -436,6 +436,7 @@ def test_evaluate_a_run_of_a_learner(capsys, tmp_path):
     assert "--longest is for rules" in refused([*words, "--longest", "3"], capsys)
 
 
+@pytest.mark.slow
 def test_evaluate_a_learner_by_name(capsys):
     """As the run of a learner that a search has not changed; who lives on the host, too."""
     words = ["--task", "memorize(length=3)", "--set", "presentations=3", "--seeds", "2"]
@@ -608,6 +609,7 @@ def test_who_reads_says_what_is_kept_when_stopped(capsys, monkeypatch):
     assert capsys.readouterr().err == "\nstopped\n"
 
 
+@pytest.mark.slow
 def test_killed_once_and_resumed(uninterrupted):
     killed_and_resumed(["generation", "report"], uninterrupted, random.Random(0))
 
@@ -648,6 +650,7 @@ def killed_and_resumed(moments, uninterrupted, dice):
     assert figures("runs/run") == uninterrupted
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_a_run_to_go_on_with(uninterrupted):
     # config.json fits, and some of the metrics.
     config = runs.to_dict(recipe("memorize"))

@@ -57,7 +57,7 @@ CASES = {
 } | {name: functools.partial(_named, name) for name in by_name.LEARNERS}
 
 
-@pytest.mark.parametrize("case", some_fast(CASES, ("damaged", "counts", "plastic_memory", "snap1")))
+@pytest.mark.parametrize("case", some_fast(CASES, ("counts", "plastic_memory", "snap1")))
 def test_a_stopped_lifetime_ends_as_one_that_was_never_stopped(case, tmp_path):
     task, learner = CASES[case]()
     life, key = Lifetime(learner, task), lm.key(3)

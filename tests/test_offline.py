@@ -109,6 +109,7 @@ def test_dropout_leaves_out_a_part_and_makes_up_for_it():
     np.testing.assert_allclose((left == 0).mean(), 0.25, atol=0.01)
 
 
+@pytest.mark.slow
 def test_dropout_is_only_there_while_it_learns():
     whole = Transformer(num_symbols=4, width=8, num_layers=1, num_heads=2, context=4)
     model = dataclasses.replace(whole, dropout=0.5)

@@ -10,6 +10,7 @@ import jax
 import matplotlib
 import numpy as np
 import pytest
+from conftest import some_fast
 from matplotlib.figure import Figure
 
 from loopymeta import graph as graphs
@@ -481,7 +482,7 @@ def network() -> tuple[LoopyNetwork, graphs.Graph]:
     return LoopyNetwork.for_graph(made, rules.Hebb(), **SIZES, **choices), made
 
 
-@pytest.mark.parametrize("layout", ["dense", "sparse"])
+@pytest.mark.parametrize("layout", some_fast(("dense", "sparse"), ("sparse",)))
 def test_a_real_lifetime(network, layout, tmp_path):
     net, made = network
     net = dataclasses.replace(net, layout=layout)

@@ -387,6 +387,7 @@ def test_names_pass_covers_every_training_name_once():
     assert decode(fixed.target, task.spec.symbols) == ".".join(train)[:60]
 
 
+@pytest.mark.slow
 def test_several_passes_meet_every_training_name_again_in_another_order():
     once, thrice = Names(held_out="test"), Names(held_out="test", passes=3)
     here(once)

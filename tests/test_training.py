@@ -134,7 +134,7 @@ def test_a_seed_gives_the_same_run_and_another_seed_another(tmp_path, whole):
 
 
 @pytest.mark.parametrize(
-    "method", some_fast(("evolution", "gradient", "antithetic", "persistent"), ("evolution",))
+    "method", some_fast(("evolution", "gradient", "antithetic", "persistent"), ())
 )
 def test_stopped_from_the_keyboard_and_resumed_equals_uninterrupted(tmp_path, method):
     whole = trained(tmp_path, method=method)
@@ -201,6 +201,7 @@ def test_a_run_read_back_reports_on_the_same_graphs(tmp_path):
         assert all(np.array_equal(a, b) for a, b in zip(here, there, strict=True))
 
 
+@pytest.mark.slow
 def test_what_has_changed_since_the_run_began_is_said(tmp_path):
     with pytest.raises(training.Interrupted):
         stopper = Stopper(at=4, error=KeyboardInterrupt)
@@ -298,6 +299,7 @@ def test_a_reporter_that_fails_does_not_lose_what_was_searched(tmp_path, whole, 
     assert figures(training.resume(run.path)) == whole
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_passed_over(tmp_path, save_always, whole):
     with pytest.raises(Killed):
         training.train(tiny(), tmp_path, name="damaged", reporter=Stopper(at=5))
