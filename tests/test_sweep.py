@@ -18,11 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from loopymeta import cli, plots, sweep, sweep_plots, training
+from loopymeta import cli, plots, sweep, training
 from loopymeta.config import NetworkConfig
 from loopymeta.graph import Waxman
 from loopymeta.rules import RFLO, Bounded, Delta, Hebb, Oja
-from loopymeta.sweep import Choices, Course, Range, SweepConfig, SweepError
+from loopymeta.sweep import Choices, Course, Range, SweepConfig, SweepError, living, result, study
+from loopymeta.sweep import plots as sweep_plots
 
 optuna = pytest.importorskip("optuna")
 
@@ -60,17 +61,17 @@ def faked(monkeypatch):
         num = config.lifetimes if stream == "search" else config.report
         return np.full(num, abs(np.log10(rate / 0.03)) / 3 + 0.1 * place)
 
-    monkeypatch.setattr(sweep, "_live", fake)
+    monkeypatch.setattr(living, "live", fake)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, request):
     """Few shuffles; and figures only where they are looked at."""
-    monkeypatch.setattr(sweep, "SHUFFLES", 10)
+    monkeypatch.setattr(result, "SHUFFLES", 10)
     if "what_matters" not in request.node.name:
         blank = plots.canvas.blank(1, 1)
         monkeypatch.setattr(sweep_plots, "importance", lambda *given: blank)
-        monkeypatch.setattr(sweep, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
+        monkeypatch.setattr(result, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
 
 
 def hear():
@@ -203,7 +204,7 @@ def test_the_best_constant_guess_is_one_and_the_floor_is_zero(monkeypatch):
         ends = np.array([course.floor, course.chance])
         np.testing.assert_allclose(course.scale(ends), [0, 1])
     np.testing.assert_array_equal(course.scale(np.array([np.nan, np.inf, 1e9])), [2.0] * 3)
-    monkeypatch.setattr(sweep, "constant_loss", lambda task, seed: course.floor)
+    monkeypatch.setattr(living, "constant_loss", lambda task, seed: course.floor)
     with pytest.raises(ValueError, match="nothing to learn"):
         Course.of("redundant", seed=1)
 
@@ -285,7 +286,7 @@ def test_points_that_cannot_be_are_told_and_the_sweep_goes_on(faked, tmp_path):
 
 def test_what_is_not_finite_is_the_worst_and_no_error(monkeypatch, tmp_path):
     lost = np.full((1, 2), np.nan)
-    monkeypatch.setattr(sweep, "evaluate", lambda life, theta, keys: (lost, {}))
+    monkeypatch.setattr(living, "evaluate", lambda life, theta, keys: (lost, {}))
     folder = sweep.sweep(config(points=2), tmp_path, name="lost")
     assert {float(row["loss"]) for row in table(folder)} == {sweep.WORST}
 
@@ -299,7 +300,7 @@ def test_the_winner_is_chosen_and_reported_on_lifetimes_of_their_own(monkeypatch
         lucky = {"search": 0.0, "choose": 1.0, "report": 1.0}[stream] if size == 5 else 0.5
         return np.full(2, lucky + {"search": 0.0, "choose": 0.0, "report": 0.07}[stream])
 
-    monkeypatch.setattr(sweep, "_live", fake)
+    monkeypatch.setattr(living, "live", fake)
     vary = ("num_hidden=4..6", "leak=0.1..1.0")
     folder = sweep.sweep(
         config(vary=vary, points=12, finalists=12, pruner="none"), tmp_path, name="luck"
@@ -314,13 +315,13 @@ def test_streams_of_lifetimes_never_meet_and_are_the_same_for_all_points():
     import jax
 
     seen = [
-        np.asarray(jax.random.key_data(sweep._keys(config(), stream, place, 4))).tolist()
+        np.asarray(jax.random.key_data(living.keys_of(config(), stream, place, 4))).tolist()
         for stream in ("search", "choose", "report")
         for place in (0, 1)
     ]
     keys = [tuple(key) for each in seen for key in each]
     assert len(set(keys)) == len(keys) == 24
-    again = np.asarray(jax.random.key_data(sweep._keys(config(points=99), "search", 0, 4)))
+    again = np.asarray(jax.random.key_data(living.keys_of(config(points=99), "search", 0, 4)))
     assert again.tolist() == seen[0]
 
 
@@ -334,7 +335,7 @@ def values_of(folder):
 
 def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypatch):
     whole = sweep.sweep(config(points=9), tmp_path, name="whole")
-    live, calls = sweep._live, []
+    live, calls = living.live, []
 
     def stopping(config, life, course, place, stream):
         calls.append(place)
@@ -342,7 +343,7 @@ def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypa
             raise KeyboardInterrupt
         return live(config, life, course, place, stream)
 
-    monkeypatch.setattr(sweep, "_live", stopping)
+    monkeypatch.setattr(living, "live", stopping)
     with pytest.raises(KeyboardInterrupt):
         sweep.sweep(config(points=9), tmp_path, name="parts")
     parts = tmp_path / "parts"
@@ -356,10 +357,10 @@ def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypa
 def test_a_finished_sweep_is_kept_and_can_be_made_longer(faked, tmp_path, monkeypatch):
     folder = sweep.sweep(config(points=6), tmp_path, name="grown")
     before = values_of(folder)
-    monkeypatch.setattr(sweep, "_relive", None)  # nothing is lived again
+    monkeypatch.setattr(result, "relive", None)  # nothing is lived again
     sweep.resume(folder)
     monkeypatch.undo()
-    monkeypatch.setattr(sweep, "_live", lambda *a: np.full(2, 0.5))
+    monkeypatch.setattr(living, "live", lambda *a: np.full(2, 0.5))
     sweep.resume(folder, points=8)
     assert values_of(folder)[:6] == before and len(values_of(folder)) == 8
     assert sweep.read_config(folder).points == 8 and len(table(folder)) == 8
@@ -374,13 +375,13 @@ def test_points_without_a_sign_of_life_are_given_up(faked, tmp_path, monkeypatch
     """One process died before the first sign of its point, one after."""
     folder = sweep.sweep(config(points=3), tmp_path, name="dead")
     url = f"sqlite:///{folder}/study.db"
-    study = sweep._study(config(points=3), url, "dead")
-    study.ask()
-    begun = study.ask()
+    dead = study.study_of(config(points=3), url, "dead")
+    dead.ask()
+    begun = dead.ask()
     rate = begun.suggest_float("rule.eta", 1e-3, 1.0, log=True)
     begun.set_user_attr("begun", begun.number)
-    study._storage.record_heartbeat(begun._trial_id)
-    monkeypatch.setattr(sweep, "GRACE", 1)
+    dead._storage.record_heartbeat(begun._trial_id)
+    monkeypatch.setattr(study, "GRACE", 1)
     time.sleep(2.2)
     sweep.resume(folder, points=5)
     states = [t.state.name for t in trials(folder)]
@@ -412,9 +413,9 @@ def test_storage_that_cannot_be_used_is_told_without_the_password(tmp_path, monk
 
 
 def test_no_password_is_kept(faked, tmp_path, monkeypatch):
-    storage = sweep._storage
+    storage = study.open_storage
     monkeypatch.setattr(
-        sweep, "_storage", lambda url, beat: storage(f"sqlite:///{tmp_path}/stand-in.db", beat)
+        study, "open_storage", lambda url, beat: storage(f"sqlite:///{tmp_path}/stand-in.db", beat)
     )
     url = "postgresql+psycopg://me:secret@host/db"
     folder = sweep.sweep(config(points=2), tmp_path, name="kept", storage=url)
@@ -558,9 +559,9 @@ def test_a_point_is_lived_as_a_lifetime_is(tmp_path):
 
     made = config(tasks=(TASK,), lifetimes=2)
     course = Course.of(TASK)
-    life = sweep._build(made, NETWORK, course, "search")
-    losses = sweep._live(made, life, course, 0, "search")
-    keys = sweep._keys(made, "search", 0, 2)
+    life = living.life_of(made, made.subject(), course, "search")
+    losses = living.live(made, life, course, 0, "search")
+    keys = living.keys_of(made, "search", 0, 2)
     direct = Lifetime(NETWORK.build(course.task.spec, 0), course.task)
     one = jax.jit(direct)
     expected = [float(one(direct.init_theta(), key)[0]) for key in keys]

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from loopymeta.sweep import Varied
+    from loopymeta.sweep.space import Varied
 
 PANELS = 12
 """Parameters that have a panel, the most important ones; the others have a bar."""
