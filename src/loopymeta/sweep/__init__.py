@@ -1,9 +1,10 @@
 """Sweeps: which sizes, wirings, rules and rates suit a set of tasks, searched by Optuna.
 
-A *point* is one `NetworkConfig`. It lives every task of the sweep in turn, on lifetimes that are
-the same for all points (common random numbers); its loss on a task is put on a scale on which 0 is
-the task's floor and 1 the best constant guess, and the mean over the tasks is what is lowered.
-After each task the mean so far is told to Optuna, whose pruner ends hopeless points.
+What varies is a plastic network, or a learner by name (``lstm``). A *point* is one `NetworkConfig`,
+or one text of a learner. It lives every task of the sweep in turn, on lifetimes that are the same
+for all points (common random numbers); its loss on a task is put on a scale on which 0 is the
+task's floor and 1 the best constant guess, and the mean over the tasks is what is lowered. After
+each task the mean so far is told to Optuna, whose pruner ends hopeless points.
 
     runs/sweep-20260101-120000/
       sweep.json       the configuration, versions, where the points are kept
@@ -21,6 +22,7 @@ A file a step, each of which knows those above it only::
     space       what varies: ranges and choices
     subjects    what it takes to be swept
     networks    plastic networks, by their fields and the numbers of their rules
+    learners    learners by name, by their options
     config      what a sweep is made of, and its file
     study       Optuna: where points are kept, how the next one is drawn
     living      the points are lived
@@ -41,6 +43,7 @@ from loopymeta.sweep.config import (
     default_network,
     read_config,
 )
+from loopymeta.sweep.learners import NamedLearner
 from loopymeta.sweep.living import WORST, Course, constant_loss
 from loopymeta.sweep.networks import Networks, apply, read_space, suggest, with_settings
 from loopymeta.sweep.result import FEWEST, Say, importances, points, study_line
@@ -61,6 +64,7 @@ __all__ = [
     "WORST",
     "Choices",
     "Course",
+    "NamedLearner",
     "Networks",
     "Range",
     "Say",

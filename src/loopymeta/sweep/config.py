@@ -16,6 +16,7 @@ from loopymeta.config import NetworkConfig
 from loopymeta.network import Innate
 from loopymeta.rule_text import task_from_text
 from loopymeta.rules import RFLO, Delta
+from loopymeta.sweep.learners import NamedLearner
 from loopymeta.sweep.networks import Networks
 from loopymeta.sweep.space import Varied
 from loopymeta.sweep.subjects import Subject, SweepError
@@ -65,6 +66,8 @@ class SweepConfig:
 
     >>> SweepConfig(vary=("ticks=1..3",)).space()
     {'ticks': Range(name='ticks', low=1.0, high=3.0, whole=True)}
+    >>> SweepConfig(learner="ppm", vary=("order=2..6",)).space()
+    {'order': Range(name='order', low=2.0, high=6.0, whole=True)}
     """
 
     tasks: tuple[str, ...] = TASK_TEXTS
@@ -72,7 +75,10 @@ class SweepConfig:
     vary: tuple[str, ...] = VARY
     """What varies: NAME=LOW..HIGH (by the logarithm where HIGH is 8 times LOW) or NAME=A,B,..."""
     network: NetworkConfig = field(default_factory=default_network)
-    """All that does not vary."""
+    """All that does not vary, where networks are swept."""
+    learner: str | None = None
+    """A learner by name, with the options that do not vary: "gru(width=64)". It is then swept, and
+    not networks; what varies are its options."""
     points: int = 60
     """Points to live, pruned and impossible ones among them."""
     lifetimes: int = 4
@@ -105,7 +111,20 @@ class SweepConfig:
             raise ValueError(f"task {twice[0]!r} is given twice")
         for text in self.tasks:
             task_from_text(text)
+        if self.learner is not None:
+            self._check_learner(NamedLearner(self.learner))
         self.space()
+
+    def _check_learner(self, learner: NamedLearner) -> None:
+        if self.network != default_network():
+            raise ValueError(
+                f"{learner.name} is swept instead of networks: leave network out; options that do "
+                "not vary stand behind its name, as in 'lstm(width=64)'"
+            )
+        if self.vary == VARY:
+            raise ValueError(
+                f"vary (--vary) must say what of {learner.name} varies. Known: {learner.known()}"
+            )
 
     def space(self) -> dict[str, Varied]:
         """What varies, by name."""
@@ -113,7 +132,7 @@ class SweepConfig:
 
     def subject(self) -> Subject:
         """All that does not vary."""
-        return Networks(self.network)
+        return Networks(self.network) if self.learner is None else NamedLearner(self.learner)
 
 
 def read_config(folder: str | os.PathLike[str]) -> SweepConfig:
@@ -156,7 +175,16 @@ def write(path: Path, value: Any) -> None:
     write_atomic(path, (text + "\n").encode())
 
 
+def stored(config: SweepConfig) -> dict[str, Any]:
+    """A configuration as JSON holds it: with the networks or with the learner that is swept.
+
+    Sweeps of networks were kept in this form before there were others.
+    """
+    unused = "learner" if config.learner is None else "network"
+    return {name: value for name, value in runs.to_dict(config).items() if name != unused}
+
+
 def identity(config: SweepConfig) -> dict[str, Any]:
     """What must be the same for two processes to work on one study."""
-    whole = runs.to_dict(config)
+    whole = stored(config)
     return {k: v for k, v in whole.items() if k not in ("points", "finalists", "report")}

@@ -13,6 +13,7 @@ import numpy as np
 
 from loopymeta import _machine
 from loopymeta._jax import Array, jax
+from loopymeta.learners import HostLearner, live_on_host
 from loopymeta.lifetime import Lifetime
 from loopymeta.meta import evaluate
 from loopymeta.rule_text import task_from_text
@@ -102,6 +103,11 @@ def life_of(config: SweepConfig, subject: Subject, course: Course, stream: str) 
 def live(config: SweepConfig, life: Lifetime, course: Course, place: int, stream: str) -> Any:
     """The scaled losses [B] of a subject on a task."""
     num = config.lifetimes if stream == "search" else config.report
+    keys = keys_of(config, stream, place, num)
+    learner: Any = life.learner
+    if isinstance(learner, HostLearner):
+        losses = [float(live_on_host(learner, life.task, key)[0]) for key in keys]
+        return course.scale(np.array(losses))
     options: dict[str, Any] = {}
     if jax.default_backend() == "cpu":
         # Every point is another program, and most of its time goes into compiling it. What lives
@@ -110,7 +116,7 @@ def live(config: SweepConfig, life: Lifetime, course: Course, place: int, stream
         options = _machine.hasty_options() if short else {"xla_backend_optimization_level": 1}
     run = jax.jit(lambda theta, keys: evaluate(life, theta, keys)[0][0], compiler_options=options)
     theta = jax.tree.map(lambda leaf: leaf[None], life.init_theta())
-    return course.scale(run(theta, keys_of(config, stream, place, num)))
+    return course.scale(run(theta, keys))
 
 
 def live_point(

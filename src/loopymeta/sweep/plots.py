@@ -83,6 +83,7 @@ def _told(
     order: Sequence[str],
 ) -> str:
     states = result["states"]
+    subject = "learner" if "learner" in result else "network"
     counts = ", ".join(
         f"{states[s]} {s}" for s in ("complete", "pruned", "impossible") if s in states
     )
@@ -90,7 +91,7 @@ def _told(
         f"{counts}. Loss: mean over {len(result['scale'])} tasks, 0 is the floor and 1 the best "
         "constant guess; black: medians, pruned points as the worst. In the title: mean ± "
         f"standard error on {result['lifetimes']} fresh lifetimes a task, by which nothing was "
-        "chosen; before is the network that the sweep began with."
+        f"chosen; before is the {subject} that the sweep began with."
     )
     if matters:
         text += (

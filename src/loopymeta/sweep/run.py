@@ -12,7 +12,17 @@ from typing import Any
 
 from loopymeta import _validate, runs
 from loopymeta.checkpoint import make_folder
-from loopymeta.sweep.config import FORMAT, VERSION, SweepConfig, read_config, read_sweep, write
+from loopymeta.learners import by_name
+from loopymeta.rule_text import task_from_text
+from loopymeta.sweep.config import (
+    FORMAT,
+    VERSION,
+    SweepConfig,
+    read_config,
+    read_sweep,
+    stored,
+    write,
+)
 from loopymeta.sweep.result import Say, finish, row_of
 from loopymeta.sweep.study import counts, load_optuna, study_of
 from loopymeta.sweep.subjects import SweepError
@@ -45,16 +55,18 @@ def sweep(
 
     Raises:
       SweepError: Optuna or a driver is not installed, the folder exists, the study is another one,
-        or no point could be lived.
+        a learner cannot live a task or have a value, or no point could be lived.
     """
     load_optuna()
-    _validate.at_least("jobs", jobs, 1)
+    _check_jobs(config, jobs)
     stem = name or f"sweep-{time.strftime('%Y%m%d-%H%M%S')}"
     if Path(stem).name != stem or stem.startswith("."):
         raise SweepError(f"name of a sweep must be a plain name without folders, got {stem!r}")
     folder = Path(out) / stem
     if (folder / "sweep.json").exists():
         raise SweepError(f"sweep {folder} exists already: go on with --resume, or give a --name")
+    tasks = {text: task_from_text(text) for text in config.tasks}
+    config.subject().check(tasks, config.space())
     url, label = storage or f"sqlite:///{(folder / 'study.db').absolute()}", study or stem
     if storage is not None:
         study_of(config, url, label)  # a storage that cannot be used leaves no folder behind
@@ -62,7 +74,7 @@ def sweep(
     contents = {
         "format": FORMAT,
         "version": VERSION,
-        "config": config,
+        "config": stored(config),
         # Without the password, and without the folder, which may be moved.
         "storage": storage and re.sub(r"//([^:/@]*):[^@]*@", r"//\1@", storage),
         "study": label,
@@ -90,15 +102,25 @@ def resume(
       jobs: processes on this machine.
       say: hears what happens.
     """
-    _validate.at_least("jobs", jobs, 1)
     folder, contents = Path(folder), read_sweep(folder)
     config = read_config(folder)
+    _check_jobs(config, jobs)
     if points is not None and points != config.points:
         config = dataclasses.replace(config, points=points)
-        write(folder / "sweep.json", {**contents, "config": config})
+        write(folder / "sweep.json", {**contents, "config": stored(config)})
     url = storage or contents["storage"] or f"sqlite:///{(folder / 'study.db').absolute()}"
     say = say or (lambda event, **values: None)
     return _drive(folder, config, url, contents["study"], jobs, say)
+
+
+def _check_jobs(config: SweepConfig, jobs: int) -> None:
+    """Refuses numbers of processes that cannot be."""
+    _validate.at_least("jobs", jobs, 1)
+    if jobs > 1 and config.learner is not None and by_name.is_own(config.learner):
+        raise SweepError(
+            f"{config.learner}: learners of your own are known to this process only; sweep them "
+            "with jobs=1"
+        )
 
 
 def _drive(folder: Path, config: SweepConfig, url: str, name: str, jobs: int, say: Say) -> Path:

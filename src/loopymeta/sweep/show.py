@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -47,7 +49,7 @@ def say_terminal(event: str, **values: Any) -> None:
 
 
 def _show(result: Mapping[str, Any], chosen: list[str]) -> None:
-    """The end of a sweep: the best network beside the one before, what matters, where it is."""
+    """The end of a sweep: the best beside what was before, what matters, where it is."""
     from rich.console import Console
     from rich.table import Table
 
@@ -70,6 +72,22 @@ def _show(result: Mapping[str, Any], chosen: list[str]) -> None:
     if above := [name for name, (share, chance) in result["importances"].items() if share > chance]:
         print(f"what matters (above chance): {', '.join(above)}")
     folder = result["folder"]
-    print(f"points, best network, rule and figure: {folder}\nnext:")
-    print(f"  loopymeta evaluate {folder}/rule.json")
+    whole = "best learner" if "learner" in result else "best network, rule"
+    print(f"points, {whole} and figure: {folder}\nnext:")
+    print(f"  loopymeta evaluate {_evaluated(result)}")
     print(f"  loopymeta sweep --resume {folder} --points N")
+
+
+def _evaluated(result: Mapping[str, Any]) -> str:
+    """What ``loopymeta evaluate`` is to be given: the best network, or learner and first task."""
+    if "learner" not in result:
+        return f"{result['folder']}/rule.json"
+    task = next(iter(result["fresh"]["tasks"]))
+    # A name alone would be the task of a recipe, which may be a longer one.
+    task = task if "(" in task else f"{task}()"
+    return f"{_quoted(result['learner'])} --task {_quoted(task)}"
+
+
+def _quoted(text: str) -> str:
+    """A text as one word of a shell: most have single quotes inside, and nothing of a shell's."""
+    return shlex.quote(text) if re.search(r'["$`\\!]', text) else f'"{text}"'
