@@ -74,11 +74,11 @@ def _show(result: Mapping[str, Any], chosen: list[str]) -> None:
     folder = result["folder"]
     whole = "best learner" if "learner" in result else "best network, rule"
     print(f"points, {whole} and figure: {folder}\nnext:")
-    print(f"  loopymeta evaluate {_evaluated(result)}")
+    print(f"  loopymeta evaluate {evaluated(result)}")
     print(f"  loopymeta sweep --resume {folder} --points N")
 
 
-def _evaluated(result: Mapping[str, Any]) -> str:
+def evaluated(result: Mapping[str, Any]) -> str:
     """What ``loopymeta evaluate`` is to be given: the best network, or learner and first task."""
     if "learner" not in result:
         return f"{result['folder']}/rule.json"
