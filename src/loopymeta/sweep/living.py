@@ -26,9 +26,6 @@ from loopymeta.tasks.base import Task
 WORST = 2.0
 """The largest loss on the scale of 0 (floor) to 1 (best constant guess), and that of a lifetime
 that is not finite: what is so far beyond chance is hopeless, and how far no longer matters."""
-SHORT = 10_000
-"""Symbols up to which compiling without optimisation saves more than it costs: 4 of 7 seconds,
-against 1.5 in 12,000 symbols of a network of 128 nodes."""
 STREAMS = {"search": 0, "choose": 1, "report": 2}
 """Lifetimes of the search, of the choice among the best, and of the report: they never meet."""
 
@@ -112,7 +109,7 @@ def live(config: SweepConfig, life: Lifetime, course: Course, place: int, stream
     if jax.default_backend() == "cpu":
         # Every point is another program, and most of its time goes into compiling it. What lives
         # shortly is not worth an optimised one; for the rest, level 1 runs as fast as level 3.
-        short = num * course.task.spec.length <= SHORT
+        short = num * course.task.spec.length <= config.subject().short
         options = _machine.hasty_options() if short else {"xla_backend_optimization_level": 1}
     run = jax.jit(lambda theta, keys: evaluate(life, theta, keys)[0][0], compiler_options=options)
     theta = jax.tree.map(lambda leaf: leaf[None], life.init_theta())

