@@ -365,6 +365,7 @@ def test_the_options_of_a_learner_may_vary(name):
     options = NamedLearner(name).options
     assert KINDS.get(name, {}).items() <= {n: each.kind for n, each in options.items()}.items()
     assert not {*options} & {*by_name.SIZES} and "rule" not in options  # which text cannot give
+    assert NamedLearner(name).life(sweep.task_from_text(TASK), 0).learner
     with pytest.raises(ValueError, match="must say what of") as told:
         SweepConfig(learner=name)
     assert all(option in str(told.value) for option in options)
