@@ -7,6 +7,7 @@ import dataclasses
 import glob
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -17,12 +18,27 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
-from loopymeta import cli, plots, sweep, sweep_plots, training
+from loopymeta import _machine, cli, plots, sweep, training
 from loopymeta.config import NetworkConfig
 from loopymeta.graph import Waxman
+from loopymeta.learners import by_name
 from loopymeta.rules import RFLO, Bounded, Delta, Hebb, Oja
-from loopymeta.sweep import Choices, Course, Range, SweepConfig, SweepError
+from loopymeta.sweep import (
+    Choices,
+    Course,
+    NamedLearner,
+    Range,
+    SweepConfig,
+    SweepError,
+    living,
+    result,
+    show,
+    study,
+)
+from loopymeta.sweep import plots as sweep_plots
+from loopymeta.sweep.config import identity, stored
 
 optuna = pytest.importorskip("optuna")
 
@@ -60,17 +76,17 @@ def faked(monkeypatch):
         num = config.lifetimes if stream == "search" else config.report
         return np.full(num, abs(np.log10(rate / 0.03)) / 3 + 0.1 * place)
 
-    monkeypatch.setattr(sweep, "_live", fake)
+    monkeypatch.setattr(living, "live", fake)
 
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch, request):
     """Few shuffles; and figures only where they are looked at."""
-    monkeypatch.setattr(sweep, "SHUFFLES", 10)
+    monkeypatch.setattr(result, "SHUFFLES", 10)
     if "what_matters" not in request.node.name:
         blank = plots.canvas.blank(1, 1)
         monkeypatch.setattr(sweep_plots, "importance", lambda *given: blank)
-        monkeypatch.setattr(sweep, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
+        monkeypatch.setattr(result, "importances", lambda *given: {"rule.eta": (1.0, 0.5)})
 
 
 def hear():
@@ -203,7 +219,7 @@ def test_the_best_constant_guess_is_one_and_the_floor_is_zero(monkeypatch):
         ends = np.array([course.floor, course.chance])
         np.testing.assert_allclose(course.scale(ends), [0, 1])
     np.testing.assert_array_equal(course.scale(np.array([np.nan, np.inf, 1e9])), [2.0] * 3)
-    monkeypatch.setattr(sweep, "constant_loss", lambda task, seed: course.floor)
+    monkeypatch.setattr(living, "constant_loss", lambda task, seed: course.floor)
     with pytest.raises(ValueError, match="nothing to learn"):
         Course.of("redundant", seed=1)
 
@@ -285,7 +301,7 @@ def test_points_that_cannot_be_are_told_and_the_sweep_goes_on(faked, tmp_path):
 
 def test_what_is_not_finite_is_the_worst_and_no_error(monkeypatch, tmp_path):
     lost = np.full((1, 2), np.nan)
-    monkeypatch.setattr(sweep, "evaluate", lambda life, theta, keys: (lost, {}))
+    monkeypatch.setattr(living, "evaluate", lambda life, theta, keys: (lost, {}))
     folder = sweep.sweep(config(points=2), tmp_path, name="lost")
     assert {float(row["loss"]) for row in table(folder)} == {sweep.WORST}
 
@@ -299,7 +315,7 @@ def test_the_winner_is_chosen_and_reported_on_lifetimes_of_their_own(monkeypatch
         lucky = {"search": 0.0, "choose": 1.0, "report": 1.0}[stream] if size == 5 else 0.5
         return np.full(2, lucky + {"search": 0.0, "choose": 0.0, "report": 0.07}[stream])
 
-    monkeypatch.setattr(sweep, "_live", fake)
+    monkeypatch.setattr(living, "live", fake)
     vary = ("num_hidden=4..6", "leak=0.1..1.0")
     folder = sweep.sweep(
         config(vary=vary, points=12, finalists=12, pruner="none"), tmp_path, name="luck"
@@ -314,14 +330,260 @@ def test_streams_of_lifetimes_never_meet_and_are_the_same_for_all_points():
     import jax
 
     seen = [
-        np.asarray(jax.random.key_data(sweep._keys(config(), stream, place, 4))).tolist()
+        np.asarray(jax.random.key_data(living.keys_of(config(), stream, place, 4))).tolist()
         for stream in ("search", "choose", "report")
         for place in (0, 1)
     ]
     keys = [tuple(key) for each in seen for key in each]
     assert len(set(keys)) == len(keys) == 24
-    again = np.asarray(jax.random.key_data(sweep._keys(config(points=99), "search", 0, 4)))
+    again = np.asarray(jax.random.key_data(living.keys_of(config(points=99), "search", 0, 4)))
     assert again.tolist() == seen[0]
+
+
+# --- learners by name ----------------------------------------------------------------------------
+
+KINDS = {
+    "lstm": {"learning_rate": "number", "width": "whole", "interval": "whole", "clip": "number"},
+    "gru": {"optimizer": "choices", "cell": "choices", "horizon": "number"},
+    "hierarchical": {"widths": "choices", "upper_rate": "number"},
+    "rtrl": {"leak": "number", "decay": "number", "feedback": "choices", "width": "whole"},
+    "reservoir": {"num_hidden": "whole", "degree": "number", "connectivity": "choices"},
+    "counts": {"order": "whole", "discount": "number", "boundary": "whole"},
+    "ppm": {"order": "whole", "counting": "choices"},
+    "plastic_memory": {"window": "whole", "share": "choices", "letters": "choices"},
+}
+SWEPT = [name for name, kind in by_name.LEARNERS.items() if not kind.weights]
+
+
+def learner_config(learner: str, *vary: str, **changes) -> SweepConfig:
+    given = {"tasks": (TASK,), "points": 3, "lifetimes": 2, "report": 2, "finalists": 1}
+    return SweepConfig(learner=learner, vary=vary, heartbeat=1, **(given | changes))
+
+
+@pytest.mark.parametrize("name", SWEPT)
+def test_the_options_of_a_learner_may_vary(name):
+    options = NamedLearner(name).options
+    assert KINDS.get(name, {}).items() <= {n: each.kind for n, each in options.items()}.items()
+    assert not {*options} & {*by_name.SIZES} and "rule" not in options  # which text cannot give
+    assert NamedLearner(name).life(sweep.task_from_text(TASK), 0).learner
+    with pytest.raises(ValueError, match="must say what of") as told:
+        SweepConfig(learner=name)
+    assert all(option in str(told.value) for option in options)
+
+
+def test_values_of_options_are_read_and_become_a_learner():
+    learner = NamedLearner("gru(width=64, window=8)")
+    texts = ["learning_rate=1e-3..0.1", "width=32..256", "optimizer=adam,adamw(weight_decay=0.1)"]
+    space = learner.space([*texts, "interval=None,4"])
+    assert space["learning_rate"] == Range("learning_rate", 1e-3, 0.1) and space["width"].whole
+    assert space["optimizer"].options == ("adam", "adamw(weight_decay=0.1)")
+    assert space["interval"].options == (None, 4)
+    assert learner.space(["width=64,(32, 16)"])["width"].options == (64, "(32, 16)")
+    values = {"width": "(32, 16)", "optimizer": "adamw(weight_decay=0.1)", "learning_rate": 0.25}
+    point = learner.at(values)
+    made = by_name.learner_of(point.text, sweep.task_from_text(TASK))
+    assert (made.width, made.window, made.cell) == ((32, 16), 8, "gru")
+    assert made.learning_rate == 0.25 and made.optimizer == "adamw(weight_decay=0.1)"
+    assert (
+        learner.at({}).text == "gru(width=64, window=8)"
+        and NamedLearner("ppm").at({}).text == "ppm"
+    )
+    letters = NamedLearner("plastic_memory").space(["letters=01,'02'"])["letters"]
+    assert letters.options == ("01", "02")
+
+
+@pytest.mark.parametrize(
+    ("learner", "vary", "message"),
+    [
+        ("lstm", "widht=8..16", "Did you mean 'width'"),
+        ("lstm", "num_hidden=8..16", "unknown option of learner 'lstm', 'num_hidden'"),
+        ("lstm", "num_inputs=8..16", "unknown option"),
+        ("lstm", "width=8.5..16", "width is a whole number"),
+        ("lstm", "width=8,many", "width must be a whole number or a tuple, got 'many'"),
+        ("lstm", "width=8,16.5", "width must be"),
+        ("lstm", "optimizer=1..2", "give the values"),
+        ("lstm", "horizon=0.1,None", "horizon must be a number, got 'None'"),
+        ("lstm", "width", "NAME=LOW..HIGH"),
+        ("reservoir", "rule=delta,oja", "unknown option"),
+        ("lsmt", "width=8..16", "Did you mean 'lstm'"),
+        ("lstm(widht=8)", "width=8..16", "Did you mean 'width'"),
+        ("in_context", "width=8..16", "in_context cannot be swept"),
+    ],
+)
+def test_what_no_learner_can_vary_is_refused_at_once(learner, vary, message):
+    with pytest.raises(ValueError, match=message):
+        learner_config(learner, vary)
+
+
+def test_a_learner_has_no_network():
+    with pytest.raises(ValueError, match="leave network out"):
+        learner_config("lstm", "width=8..16", network=NETWORK)
+    with pytest.raises(ValueError, match="given twice"):
+        learner_config("lstm", "width=8..16", "width=8,9")
+
+
+@pytest.mark.parametrize(
+    ("learner", "vary", "task", "message"),
+    [
+        ("lstm", "optimizer=adam,rmspop", TASK, "optimizer of lstm cannot be rmspop: .*'rmsprop'"),
+        ("lstm", "learning_rate=-1..1", TASK, "learning_rate of lstm cannot be -1.0: .*positive"),
+        ("lstm(interval=8)", "window=2..16", TASK, "window of .* cannot be 2: interval must lie"),
+        ("ppm", "order=1..3", "henon(symbols=50)", "ppm cannot live henon.* are vectors"),
+        ("ppm", "order=1..3", f"lesioned({TASK})", "cannot be damaged"),
+        ("counts", "order=1..3", f"lesioned({TASK})", "cannot be damaged"),
+    ],
+)
+def test_what_a_learner_cannot_live_or_have_is_refused_before_anything(
+    learner, vary, task, message, tmp_path
+):
+    tasks = tuple(dict.fromkeys((TASK, task)))
+    with pytest.raises(SweepError, match=message):
+        sweep.sweep(learner_config(learner, vary, tasks=tasks), tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_learner_larger_than_the_memory_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(_machine, "memory_bytes", lambda: 100_000)
+    with pytest.raises(SweepError, match=r"cannot live .* takes 0 GB; this machine"):
+        sweep.sweep(learner_config("lstm", "width=64..128"), tmp_path)
+    small = learner_config("lstm", "width=4..128", "horizon=0.1..1.0")
+    with pytest.raises(SweepError, match="width of lstm cannot be 128: .* takes"):
+        sweep.sweep(small, tmp_path)
+
+
+def test_points_that_no_learner_can_be_are_told_and_the_sweep_goes_on(monkeypatch, tmp_path):
+    """A value that is possible beside others is not refused: those points are told."""
+    monkeypatch.setattr(living, "live", lambda *given: np.full(2, 0.5))
+    vary = ("window=2..8", "interval=1..8")
+    made = learner_config("lstm", *vary, points=10, sampler="random")
+    folder = sweep.sweep(made, tmp_path, name="some")
+    rows = table(folder)
+    assert {"complete", "impossible"} == {row["state"] for row in rows}
+    for row in rows:
+        assert (row["state"] == "impossible") == (int(row["interval"]) > int(row["window"]))
+        assert row["reason"].startswith("interval must lie" if row["reason"] else "")
+
+
+def test_a_compiled_learner_is_swept_and_its_text_is_what_evaluate_takes(tmp_path, capsys):
+    """A lifetime of the sweep is that of the library, and what is printed works as it stands."""
+    import jax
+
+    from loopymeta.lifetime import Lifetime
+
+    made = learner_config("counts(order=3)", "discount=0.25..0.95", points=2)
+    folder = sweep.sweep(made, tmp_path, name="counts", say=sweep.say_terminal)
+    said = capsys.readouterr().out
+    best = json.loads((folder / "best.json").read_text())
+    assert best["learner"] == f"counts(order=3, discount={best['values']['discount']!r})"
+    assert not (folder / "rule.json").exists() and "network" not in best
+    assert (folder / "importance.png").exists() and "best learner" in said
+    (row,) = [row for row in table(folder) if int(row["number"]) == best["number"]]
+    course = Course.of(TASK)
+    life = Lifetime(by_name.learner_of(best["learner"], course.task), course.task)
+    keys = living.keys_of(made, "search", 0, 2)
+    losses = np.array([float(jax.jit(life)(life.init_theta(), key)[0]) for key in keys])
+    assert float(row["loss"]) == pytest.approx(course.scale(losses).mean(), rel=1e-4)
+    (line,) = [line for line in said.splitlines() if "loopymeta evaluate" in line]
+    words = shlex.split(line)[1:]
+    assert words[1] == best["learner"] and words[3] == TASK
+    assert cli.main([*words, "--seeds", "1", "--no-baselines"]) == 0
+    assert "learned" in capsys.readouterr().out
+
+
+def test_a_learner_of_the_host_is_swept_stopped_and_resumed(tmp_path, monkeypatch):
+    made = learner_config("ppm", "order=1..4", "counting=all,single", tasks=(TASK, OTHER), points=5)
+    whole = sweep.sweep(made, tmp_path, name="whole")
+    best = json.loads((whole / "best.json").read_text())
+    assert best["learner"].startswith("ppm(order=") and not (whole / "rule.json").exists()
+    live, calls = living.live, []
+
+    def stopping(*given):
+        calls.append(given)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return live(*given)
+
+    monkeypatch.setattr(living, "live", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        sweep.sweep(made, tmp_path, name="parts")
+    monkeypatch.setattr(living, "live", live)
+    parts = tmp_path / "parts"
+    sweep.resume(parts)
+    assert values_of(parts) == values_of(whole)
+    monkeypatch.setattr(result, "relive", None)  # a finished sweep is not lived again
+    assert sweep.read_config(sweep.resume(parts)) == made
+
+
+def test_a_learner_that_is_lost_is_the_worst(monkeypatch, tmp_path):
+    monkeypatch.setattr(living, "live_on_host", lambda *given: (np.nan, {}))
+    folder = sweep.sweep(learner_config("ppm", "order=1..3", points=2), tmp_path, name="lost")
+    assert {float(row["loss"]) for row in table(folder)} == {sweep.WORST}
+
+
+def test_learners_of_your_own_are_swept_in_this_process_alone(monkeypatch, tmp_path):
+    def make(task, **options):
+        return by_name.LEARNERS["ppm"].make(task, **options)
+
+    def own(order=2, counting="all", rate=0.5, **more): ...
+
+    monkeypatch.setattr(by_name, "LEARNERS", by_name.LEARNERS | {"mine": by_name.Kind(make, own)})
+    kinds = {name: option.kind for name, option in NamedLearner("mine").options.items()}
+    assert kinds == {"order": "whole", "counting": "choices", "rate": "number"}
+    made = learner_config("mine", "order=1..3", points=2)
+    with pytest.raises(SweepError, match="known to this process only"):
+        sweep.sweep(made, tmp_path, name="two", jobs=2)
+    folder = sweep.sweep(made, tmp_path, name="one")
+    assert json.loads((folder / "best.json").read_text())["learner"].startswith("mine(order=")
+
+
+def test_sweeps_of_networks_are_kept_as_they_were_before_learners_were_swept(tmp_path):
+    names = ["type", "tasks", "vary", "network", "points", "lifetimes", "sampler", "pruner"]
+    names += ["finalists", "report", "seed", "heartbeat"]
+    made = config()
+    assert list(stored(made)) == names
+    assert {*names} - {*identity(made)} == {"points", "finalists", "report"}
+    whose = learner_config("ppm", "order=1..3")
+    assert {*stored(whose)} == {*names, "learner"} - {"network"}
+    for each in (made, whose):
+        content = {"format": sweep.FORMAT, "version": sweep.VERSION, "config": stored(each)}
+        (tmp_path / "sweep.json").write_text(json.dumps(content))
+        assert sweep.read_config(tmp_path) == each
+
+
+@pytest.mark.parametrize(
+    ("who", "task", "words"),
+    [
+        ("ppm(counting='all')", "boolean", ["ppm(counting='all')", "--task", "boolean()"]),
+        ("lstm(optimizer='a(b=\"c\")')", TASK, ["lstm(optimizer='a(b=\"c\")')", "--task", TASK]),
+    ],
+)
+def test_what_is_printed_can_be_pasted(who, task, words):
+    found = show.evaluated({"learner": who, "fresh": {"tasks": {task: {}}}})
+    assert shlex.split(found) == words
+
+
+@pytest.mark.slow
+def test_what_matters_to_a_learner_is_drawn(tmp_path):
+    vary = ("order=1..3", "counting=all,single")
+    made = learner_config("ppm", *vary, points=12, finalists=12, pruner="none")
+    folder = sweep.sweep(made, tmp_path, name="drawn", jobs=2)
+    best = json.loads((folder / "best.json").read_text())
+    drawn = {(row["order"], row["counting"]) for row in table(folder)}
+    assert len(best["finalists"]) == len(drawn) <= 6  # none is lived again twice
+    assert (folder / "importance.png").stat().st_size > 10_000
+    rows = [{"number": best["number"], "state": "complete", "loss": 0.5, "values": best["values"]}]
+    figure = sweep_plots.importance(rows, made.space(), {}, best)
+    texts = " ".join(text.get_text() for text in figure.findobj(Text))
+    assert "the learner that the sweep began with" in " ".join(texts.split())
+
+
+@pytest.mark.slow
+def test_an_lstm_is_swept(tmp_path):
+    vary = ("learning_rate=1e-3..0.1", "width=8,(8, 8)", "optimizer=adam,rmsprop")
+    folder = sweep.sweep(learner_config("lstm(window=4)", *vary, points=2), tmp_path, name="lstm")
+    best = json.loads((folder / "best.json").read_text())
+    assert best["learner"].startswith("lstm(window=4, learning_rate=")
+    assert {row["state"] for row in table(folder)} == {"complete"}
 
 
 # --- stopped, resumed, shared --------------------------------------------------------------------
@@ -334,7 +596,7 @@ def values_of(folder):
 
 def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypatch):
     whole = sweep.sweep(config(points=9), tmp_path, name="whole")
-    live, calls = sweep._live, []
+    live, calls = living.live, []
 
     def stopping(config, life, course, place, stream):
         calls.append(place)
@@ -342,7 +604,7 @@ def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypa
             raise KeyboardInterrupt
         return live(config, life, course, place, stream)
 
-    monkeypatch.setattr(sweep, "_live", stopping)
+    monkeypatch.setattr(living, "live", stopping)
     with pytest.raises(KeyboardInterrupt):
         sweep.sweep(config(points=9), tmp_path, name="parts")
     parts = tmp_path / "parts"
@@ -356,10 +618,10 @@ def test_a_stopped_sweep_goes_on_as_if_it_had_not_been(faked, tmp_path, monkeypa
 def test_a_finished_sweep_is_kept_and_can_be_made_longer(faked, tmp_path, monkeypatch):
     folder = sweep.sweep(config(points=6), tmp_path, name="grown")
     before = values_of(folder)
-    monkeypatch.setattr(sweep, "_relive", None)  # nothing is lived again
+    monkeypatch.setattr(result, "relive", None)  # nothing is lived again
     sweep.resume(folder)
     monkeypatch.undo()
-    monkeypatch.setattr(sweep, "_live", lambda *a: np.full(2, 0.5))
+    monkeypatch.setattr(living, "live", lambda *a: np.full(2, 0.5))
     sweep.resume(folder, points=8)
     assert values_of(folder)[:6] == before and len(values_of(folder)) == 8
     assert sweep.read_config(folder).points == 8 and len(table(folder)) == 8
@@ -374,13 +636,13 @@ def test_points_without_a_sign_of_life_are_given_up(faked, tmp_path, monkeypatch
     """One process died before the first sign of its point, one after."""
     folder = sweep.sweep(config(points=3), tmp_path, name="dead")
     url = f"sqlite:///{folder}/study.db"
-    study = sweep._study(config(points=3), url, "dead")
-    study.ask()
-    begun = study.ask()
+    dead = study.study_of(config(points=3), url, "dead")
+    dead.ask()
+    begun = dead.ask()
     rate = begun.suggest_float("rule.eta", 1e-3, 1.0, log=True)
     begun.set_user_attr("begun", begun.number)
-    study._storage.record_heartbeat(begun._trial_id)
-    monkeypatch.setattr(sweep, "GRACE", 1)
+    dead._storage.record_heartbeat(begun._trial_id)
+    monkeypatch.setattr(study, "GRACE", 1)
     time.sleep(2.2)
     sweep.resume(folder, points=5)
     states = [t.state.name for t in trials(folder)]
@@ -412,9 +674,9 @@ def test_storage_that_cannot_be_used_is_told_without_the_password(tmp_path, monk
 
 
 def test_no_password_is_kept(faked, tmp_path, monkeypatch):
-    storage = sweep._storage
+    storage = study.open_storage
     monkeypatch.setattr(
-        sweep, "_storage", lambda url, beat: storage(f"sqlite:///{tmp_path}/stand-in.db", beat)
+        study, "open_storage", lambda url, beat: storage(f"sqlite:///{tmp_path}/stand-in.db", beat)
     )
     url = "postgresql+psycopg://me:secret@host/db"
     folder = sweep.sweep(config(points=2), tmp_path, name="kept", storage=url)
@@ -493,7 +755,7 @@ except SystemExit as stop:
 assert not {"jax", "optuna", "matplotlib"} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "--vary" in done.stdout and "rule.eta=1e-4..0.1" in done.stdout
+    assert "--learner lstm --vary" in done.stdout and "rule.eta=1e-4..0.1" in done.stdout
 
 
 WORDS = f"""--tasks;{TASK},{OTHER};--vary;num_hidden=4..6;--vary;rule.eta=0.01..1.0;--set;num_graphs=1
@@ -515,6 +777,8 @@ def test_options_reach_the_configuration(faked, tmp_path, capsys):
     assert len(table(tmp_path / "x")) == 5
     assert cli.main([*again, "--lifetimes", "3"]) == 2
     assert "made with another --lifetimes" in capsys.readouterr().err
+    assert cli.main(["sweep", "--resume", str(tmp_path / "x"), "--learner", "lstm"]) == 2
+    assert "made with another --learner" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -528,6 +792,10 @@ def test_options_reach_the_configuration(faked, tmp_path, capsys):
         (["--jobs", "0"], "jobs must be at least 1"),
         (["--resume", "nowhere"], "no sweep's folder"),
         (["--network", "memorise"], "Did you mean 'memorize'"),
+        (["--learner", "lstm"], "whole numbers: width"),
+        (["--learner", "lsmt"], "Did you mean 'lstm'"),
+        (["--learner", "ppm", "--vary", "order=1..3", "--set", "ticks=2"], "leave --set out"),
+        (["--learner", "ppm", "--network", "caesar"], "leave --network out"),
     ],
 )
 def test_mistakes_are_one_line(words, message, capsys, tmp_path, monkeypatch):
@@ -558,9 +826,9 @@ def test_a_point_is_lived_as_a_lifetime_is(tmp_path):
 
     made = config(tasks=(TASK,), lifetimes=2)
     course = Course.of(TASK)
-    life = sweep._build(made, NETWORK, course, "search")
-    losses = sweep._live(made, life, course, 0, "search")
-    keys = sweep._keys(made, "search", 0, 2)
+    life = living.life_of(made, made.subject(), course, "search")
+    losses = living.live(made, life, course, 0, "search")
+    keys = living.keys_of(made, "search", 0, 2)
     direct = Lifetime(NETWORK.build(course.task.spec, 0), course.task)
     one = jax.jit(direct)
     expected = [float(one(direct.init_theta(), key)[0]) for key in keys]

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from loopymeta import runs as runs
     from loopymeta import suite as suite
     from loopymeta import sweep as sweep
-    from loopymeta import sweep_plots as sweep_plots
     from loopymeta import tasks as tasks
     from loopymeta import testing as testing
     from loopymeta import training as training
@@ -125,7 +124,6 @@ _MODULES = (
     "runs",
     "suite",
     "sweep",
-    "sweep_plots",
     "tasks",
     "testing",
     "training",

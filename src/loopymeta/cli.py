@@ -45,7 +45,7 @@ commands:
   train TASK     meta-learn a rule on a task, and report it beside its controls
   evaluate WHO   report a rule or learner (a run, a rule file, or by name) on a task
   generate WHO   let a rule or learner read a text, and write on
-  sweep          vary sizes, wirings, rules and rates over tasks, and show what matters
+  sweep          vary networks, or a learner's options, over tasks, and show what matters
   rules [RULE]   list the plasticity rules, or show one
   learners [WHO] list the other learners, or show one
   tasks [TASK]   list the tasks, or show one
@@ -847,8 +847,11 @@ def _sweep_parser(sweep: Any) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
-        description="Vary sizes, wirings, rules and rates over tasks, and show what matters.",
-        epilog="varied unless --vary says otherwise:\n  " + "\n  ".join(default.vary),
+        description="Vary sizes, wirings, rules and rates of networks, or the options of a "
+        "learner, over tasks,\nand show what matters.",
+        epilog="varied of networks unless --vary says otherwise:\n  "
+        + "\n  ".join(default.vary)
+        + f"\n\n{SWEPT_LEARNERS}",
     )
     add = parser.add_argument
     add("--tasks", metavar="A,B", help=f"tasks, e.g. {', '.join(default.tasks)} (default)")
@@ -858,6 +861,12 @@ def _sweep_parser(sweep: Any) -> argparse.ArgumentParser:
         metavar="NAME=...",
         help="what varies: num_hidden=32..256, connectivity=waxman,ring, rule.eta=1e-4..0.1, "
         "leak=0.1..1.0, rule='rflo,bounded(oja)', teaching=error,target; may be repeated",
+    )
+    add(
+        "--learner",
+        metavar="WHO",
+        help="vary the options of a learner instead: lstm, 'gru(width=64)', ppm ... (loopymeta "
+        "learners); those in brackets stay as they are unless --vary names them",
     )
     add("--network", metavar="TASK", help="vary around the network of a task's training recipe")
     add(
@@ -892,6 +901,12 @@ def _sweep_parser(sweep: Any) -> argparse.ArgumentParser:
     return parser
 
 
+SWEPT_LEARNERS = """learners, whose options vary:
+  loopymeta sweep --learner lstm --vary learning_rate=1e-3..0.1 --vary width=32,64,128 \\
+      --vary optimizer=adam,rmsprop --tasks "memorize(length=6),delay(gap=2, trials=50)"
+  loopymeta sweep --learner ppm --vary order=2..6 --vary counting=all,single --tasks caesar"""
+
+
 def _sweep_config(sweep: Any, given: argparse.Namespace) -> Any:
     """The configuration that was asked for; with --resume it must be the sweep's own."""
     asked = {k: v for k, v in vars(given).items() if v is not None}
@@ -902,6 +917,13 @@ def _sweep_config(sweep: Any, given: argparse.Namespace) -> Any:
         changes["tasks"] = tuple(sweep.split(changes["tasks"]))
     if "vary" in changes:
         changes["vary"] = tuple(changes["vary"])
+    learner = changes.get("learner", default.learner)
+    for option in ("network", "set") if learner is not None else ():
+        if option in asked:
+            raise ValueError(
+                f"{learner} is swept instead of networks: leave --{option} out; options that do "
+                "not vary stand behind its name, as in --learner 'lstm(width=64)'"
+            )
     if "network" in asked or "set" in asked:
         network = default.network
         if "network" in asked:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from loopymeta.sweep import Varied
+    from loopymeta.sweep.space import Varied
 
 PANELS = 12
 """Parameters that have a panel, the most important ones; the others have a bar."""
@@ -83,6 +83,7 @@ def _told(
     order: Sequence[str],
 ) -> str:
     states = result["states"]
+    subject = "learner" if "learner" in result else "network"
     counts = ", ".join(
         f"{states[s]} {s}" for s in ("complete", "pruned", "impossible") if s in states
     )
@@ -90,7 +91,7 @@ def _told(
         f"{counts}. Loss: mean over {len(result['scale'])} tasks, 0 is the floor and 1 the best "
         "constant guess; black: medians, pruned points as the worst. In the title: mean ± "
         f"standard error on {result['lifetimes']} fresh lifetimes a task, by which nothing was "
-        "chosen; before is the network that the sweep began with."
+        f"chosen; before is the {subject} that the sweep began with."
     )
     if matters:
         text += (
@@ -197,12 +198,23 @@ def _draw_medians(axes: Axes, each: Any, x: np.ndarray, y: np.ndarray) -> None:
             axes.plot([place - 0.3, place + 0.3], [middle] * 2, color=BLACK, lw=2, zorder=4)
         return
     if each.log:
-        axes.set_xscale("log")
+        _draw_log_axis(axes, each)
     parts = min(5, len(x) // 4)
     if parts >= 2:
         groups = np.array_split(np.argsort(x, kind="stable"), parts)
         middles = [(np.median(x[group]), np.median(y[group])) for group in groups]
         axes.plot(*zip(*middles, strict=True), color=BLACK, lw=2, zorder=4)
+
+
+def _draw_log_axis(axes: Axes, each: Any) -> None:
+    """A logarithmic axis; one of less than two powers of ten has ticks at 1, 2 and 5 of each."""
+    axes.set_xscale("log")
+    if each.high < 100 * each.low:
+        powers = range(math.floor(math.log10(each.low)), math.ceil(math.log10(each.high)) + 1)
+        ticks = [part * 10.0**power for power in powers for part in (1, 2, 5)]
+        ticks = [tick for tick in ticks if each.low <= tick <= each.high]
+        axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
 
 
 def _short(option: Any) -> str:
