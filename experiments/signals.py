@@ -60,13 +60,11 @@ class Variant:
     """In the tables."""
     choices: dict[str, Any]
     """Of `OnlineGradient`; of `OnlineRNN` where there is a window."""
-    like: str = ""
-    """The variant whose setting it takes instead: a life of RTRL costs a hundred of the others."""
 
 
 VARIANTS = {
     "snap1": Variant("SnAp-1", {"method": "snap1"}),
-    "rtrl": Variant("RTRL", {"method": "rtrl"}, like="snap1"),
+    "rtrl": Variant("RTRL", {"method": "rtrl"}),
     "bptt": Variant("BPTT, 16 symbols", {"window": 16, "interval": 1, "momentum": 0.9}),
     "rflo": Variant("RFLO, leak .5", {"method": "rflo", "leak": 0.5}),
     "rflo_random": Variant(
@@ -139,7 +137,6 @@ def key_of(task: str, name: str, setting: tuple[float, float], seed: int) -> str
 
 def chosen(config: Config, lives: Lives, task: str, name: str) -> tuple[float, float]:
     """The setting with the least error on the development seeds."""
-    name = VARIANTS[name].like or name
 
     def error(setting: tuple[float, float]) -> float:
         errors = [lives[key_of(task, name, setting, s)]["late"] for s in config.development]
@@ -175,9 +172,8 @@ def main(config: Config, path: Path, tasks: Iterable[str], names: Iterable[str])
             )
 
     for task, name in itertools.product(tasks, names):
-        tuned = VARIANTS[name].like or name
         for setting, seed in itertools.product(GRID, config.development):
-            ensure(task, tuned, setting, seed)
+            ensure(task, name, setting, seed)
         best = chosen(config, lives, task, name)
         for seed in config.fresh:
             ensure(task, name, best, seed)
@@ -188,11 +184,20 @@ def main(config: Config, path: Path, tasks: Iterable[str], names: Iterable[str])
 
 PROTOCOLS = {
     "adam": (0.0001, 0.0003, 0.001, 0.002, 0.003, 0.005, 0.01),
+    "adam(b2=0.99)": (0.001, 0.002, 0.003, 0.005),
+    "rmsprop(decay=0.9)": (0.0003, 0.001, 0.003),
+    "rmsprop(decay=0.99)": (0.0003, 0.001, 0.003),
     "sgd": (0.001, 0.003, 0.01, 0.03, 0.1),
 }
 """Optimisers and rates that stay the same all life, which others may have used."""
-SLOW = {"adam": (0.001, 0.003, 0.005, 0.01), "sgd": (0.01, 0.03, 0.1)}
-"""Which of them are tried where a life takes minutes."""
+SLOW = {
+    "adam": (0.001, 0.003, 0.005, 0.01),
+    "adam(b2=0.99)": (0.003, 0.005),
+    "rmsprop(decay=0.9)": (0.001, 0.003),
+    "rmsprop(decay=0.99)": (0.001, 0.003),
+    "sgd": (0.01, 0.03, 0.1),
+}
+"""Which of them are tried where a life costs fifty of the others."""
 TRIED = dict.fromkeys(("snap1", "rflo", "rflo_random", "rflo_own"), PROTOCOLS) | {"rtrl": SLOW}
 AGAIN = tuple(range(8))
 """Fresh seeds on which the nearest protocol is lived."""
@@ -423,8 +428,7 @@ def lived(config: Config, lives: Lives) -> list[tuple[str, str]]:
     """(variant, task) of all that the file has whole, in the order of the table."""
 
     def whole(task: str, name: str) -> bool:
-        tuned = VARIANTS[name].like or name
-        tried = (key_of(task, tuned, s, k) for s in GRID for k in config.development)
+        tried = (key_of(task, name, s, k) for s in GRID for k in config.development)
         if not all(key in lives for key in tried):
             return False
         best = chosen(config, lives, task, name)

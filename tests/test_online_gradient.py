@@ -453,9 +453,7 @@ def test_signals_go_on_where_they_stopped(signals, tmp_path, monkeypatch):
     config = signals.Config(symbols=40, streams=2, width=4, development=(9,), fresh=(0, 1))
     path = tmp_path / "signals.json"
     first = signals.main(config, path, ["henon"], ["rtrl"])
-    assert (
-        len(first) == len(signals.GRID) + 2
-    )  # those of SnAp-1, whose setting it takes, and its own
+    assert len(first) == len(signals.GRID) + 2  # one development seed, and the best on two
     monkeypatch.setattr(signals, "live", lambda *_: pytest.fail("lived again"))
     assert signals.main(config, path, ["henon"], ["rtrl"]) == first
     with pytest.raises(ValueError, match="another configuration"):
