@@ -416,6 +416,15 @@ def test_a_run_of_a_learner_says_the_learner_and_its_theta(capsys, tmp_path):
         assert "train memorize" not in shown  # which would train a rule
 
 
+@pytest.mark.parametrize("task", tasks.TASKS)
+def test_what_to_do_next_is_said_of_every_task(task, tmp_path):
+    for reporter in (progress.TerminalReporter(), progress.LineReporter()):
+        reporter.task = task
+        for found in ({}, LEARNER):
+            said = reporter.next(Run(tmp_path), found)
+            assert all(line.startswith("loopymeta ") for line in said) and len(said) >= 2
+
+
 def test_evaluate_a_run_of_a_learner(capsys, tmp_path):
     path = tmp_path / "rule.json"
     path.write_text(json.dumps(LEARNER | {"theta": {"discount": 0.5}}))

@@ -164,7 +164,7 @@ def test_a_learner_is_meta_learned_and_read_back(tmp_path, monkeypatch, learner,
     result = run.read_json("result.json")
     assert set(result) == {"learned", "untrained", "about"}
     text, theta = training.read_learner(run.path)
-    assert text == learner
+    assert (text, training.read_streams(run.path)) == (learner, streams)
     made = by_name.learner_of(text, TASK)
     parameters.check_theta(theta, made.init_theta(), space=made.space())
     with pytest.raises(runs.RunError, match="not of a rule"):

@@ -211,15 +211,19 @@ class Table:
         return {name: Space("log") for name in kinds}
 
     def init(self, key, theta):
-        return {"last": jnp.zeros(4), "count": jnp.zeros(())}
+        return {"last": jnp.zeros(4), "count": jnp.zeros(()), "held": jnp.zeros(4)}
 
     def step(self, theta, state, stimulus, teaching, key):
         learns = (teaching.taught > 0) & ((teaching.plastic > 0) | (self.how == "frozen"))
         target = jnp.where(learns, teaching.target, state["last"])
         if self.how == "untaught":
             target = teaching.target
-        after = {"last": target, "count": state["count"] + 1}
+        frozen = (teaching.plastic == 0) & (self.how == "later")
+        held = jnp.where(frozen, teaching.target, state["held"])
+        after = {"last": target, "count": state["count"] + 1, "held": held}
         prediction = target if self.how == "peek" else state["last"]
+        if self.how == "later":
+            prediction = prediction + jnp.where(frozen, 0.0, state["held"])
         if self.how == "nan":
             prediction = prediction / after["count"] / state["count"]
         if self.how == "shape":
@@ -234,7 +238,8 @@ def test_check_learner_finds_what_is_wrong():
     for how, said in {
         "peek": "before it predicts", "untaught": "not taught", "nan": "not finite",
         "shape": "must predict", "state": "structure, shapes and types",
-        "frozen": "learns while teaching.plastic is 0", "space": "must have the structure of",
+        "frozen": "learns while teaching.plastic is 0", "later": "from what it was told while",
+        "space": "must have the structure of",
     }.items():  # fmt: skip
         with pytest.raises(AssertionError, match=said):
             testing.check_learner(Table(how), TASK)

@@ -10,9 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from loopymeta import _machine
 from loopymeta.learners import OnlineRNN, Parallel, reservoir
-from loopymeta.lifetime import Lifetime
-from loopymeta.meta import evaluate
+from loopymeta.lifetime import Lifetime, check_memory
+from loopymeta.living import live_through
+from loopymeta.meta import Persistent, Problem, evaluate
 from loopymeta.tasks import Spec
 from loopymeta.tasks.base import stream_episode
 
@@ -110,6 +112,26 @@ def test_it_is_an_objective_for_populations():
     losses, metrics = evaluate(parallel, thetas, jax.random.split(jax.random.key(1), 2))
     assert losses.shape == (2, 2) and metrics["each"].shape == (2, 2, 8)
     assert bool(jnp.isfinite(losses).all()) and not bool((losses[0] == losses[1]).all())
+
+
+@pytest.mark.slow
+def test_an_outer_loop_may_live_it_in_windows():
+    parallel = Parallel(Lifetime(learner(), Drawn()), 2)
+    problem = Problem(parallel, parallel.init_theta(), parallel.space())
+    outer = Persistent(problem, window=4, population_size=2, num_elites=1)
+    state = outer.init(jax.random.key(0))
+    _, metrics = jax.jit(outer.step)(jax.random.key(1), state)
+    assert all(bool(jnp.isfinite(x).all()) for x in jax.tree.leaves(metrics))
+
+
+def test_its_memory_is_that_of_all_streams(monkeypatch):
+    life = Lifetime(OnlineRNN.for_spec(SPEC, width=64), Drawn())
+    born = jax.eval_shape(life.start, life.init_theta(), jax.random.key(0))[0]
+    one = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(born))
+    monkeypatch.setattr(_machine, "memory_bytes", lambda: 6 * one)
+    check_memory(life.learner, streams=2)
+    with pytest.raises(ValueError, match="OnlineRNN in 8 streams takes .* or streams"):
+        live_through(Parallel(life, 8), life.init_theta(), jax.random.key(0))
 
 
 def test_what_cannot_be_is_refused():

@@ -509,9 +509,9 @@ def _evaluate(words: list[str]) -> int:
     parser.add_argument(
         "--streams",
         type=int,
-        default=1,
         help="of a learner with gradients: lifetimes that it lives at once with one set of "
-        "weights, learning from their mean gradient (default: 1)",
+        "weights, learning from their mean gradient; baselines beside live one (default: those "
+        "of the run, else 1)",
     )
     parser.add_argument("--no-baselines", action="store_true", help="without the task's baselines")
     parser.add_argument("--json", metavar="FILE", help="also write the figures to a file")
@@ -536,10 +536,13 @@ def _evaluate(words: list[str]) -> int:
     reporter.task = training.task_name(task)
     evaluate: Any = training.evaluate_rule
     if isinstance(who, str):
-        evaluate = functools.partial(training.evaluate_learner, streams=given.streams)
+        streams = given.streams
+        if streams is None:
+            streams = 1 if theta is None else training.read_streams(given.rule)
+        evaluate = functools.partial(training.evaluate_learner, streams=streams)
         if theta is None:
             _warn_of_noise(who, "living", reporter.task, "evaluate")
-    elif given.streams != 1:
+    elif given.streams is not None:
         raise ValueError("--streams is for learners that have gradients, and this is a rule")
     result = evaluate(
         who,

@@ -420,7 +420,7 @@ class TrainConfig(Generic[T]):
         """Who lives a task."""
         if self.learner:
             learner = by_name.learner_of(self.learner, task)
-            check_memory(learner, self.learner)
+            check_memory(learner, self.learner, streams=self.streams)
             return learner
         return network.build(task.spec, seed=seed)
 

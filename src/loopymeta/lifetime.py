@@ -686,7 +686,9 @@ class Mixture:
         return self._mean(lambda life, own: life.population(thetas, own), key)
 
 
-def check_memory(learner: Any, name: str | None = None, theta: Theta = None) -> None:
+def check_memory(
+    learner: Any, name: str | None = None, theta: Theta = None, streams: int = 1
+) -> None:
     """Refuses a learner whose theta and state are larger than this machine's memory.
 
     Nothing is computed. What is lived without this may wait for memory for ever: on a CPU, XLA does
@@ -697,6 +699,7 @@ def check_memory(learner: Any, name: str | None = None, theta: Theta = None) -> 
       learner: who is to live.
       name: its name in the message; None: its class.
       theta: its meta-parameters; None: its own.
+      streams: how many of them it lives at once, each with a state (`loopymeta.learners.Parallel`).
 
     Raises:
       ValueError: says how much it takes and how much there is.
@@ -709,9 +712,11 @@ def check_memory(learner: Any, name: str | None = None, theta: Theta = None) -> 
         return theta, learner.init(key, theta)
 
     born = jax.eval_shape(newborn, jax.random.key(0), theta)
-    size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(born))
-    what = f"{name or type(learner).__name__} takes"
-    _machine.check_memory(what, size, "give it fewer hidden nodes")
+    size = streams * sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(born))
+    what, fewer = name or type(learner).__name__, "give it fewer hidden nodes"
+    if streams > 1:
+        what, fewer = f"{what} in {streams} streams", f"{fewer} or streams"
+    _machine.check_memory(f"{what} takes", size, fewer)
 
 
 def live(learner: Learner, task: Task, key: Array, theta: Theta | None = None) -> Metrics:

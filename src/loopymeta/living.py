@@ -109,7 +109,7 @@ def live_through(
     if file is not None:
         check_named(who)
     theta = jax.tree.map(jax.numpy.asarray, theta)
-    check_memory(who, theta=theta)
+    check_memory(who, theta=theta, streams=getattr(lifetime, "streams", 1))
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program
     length = lifetime.spec.length

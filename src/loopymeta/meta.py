@@ -745,7 +745,7 @@ class Persistent:
         """
         key = jax.random.wrap_key_data(key_data)
         life, theta = self._life, self.problem.theta_at(point)
-        episode = life.task.sample(jax.random.split(jax.random.fold_in(key, 0))[0])
+        _, episode = life.start(theta, key)
         part = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, place, self.window), episode)
         learner, outcome, _ = life.advance(theta, learner, part, key, place)
         share = jnp.maximum(episode.scored.sum(), 1) * (self.window / episode.scored.shape[0])

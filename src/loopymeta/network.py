@@ -87,7 +87,8 @@ class Teaching(NamedTuple):
       target: [O] the target: one-hot, or the values.
       taught: 1.0 if the target is shown now, else 0.0; the target is then not looked at.
       reward: the reward, looked at where ``taught`` is 1.
-      plastic: factor of every change of weight; 0.0 freezes the weights, whatever a rule does.
+      plastic: factor of every change of weight; 0.0 freezes the weights, whatever a rule does, and
+        nothing is taught then.
       output: [O] what was predicted, where it is not the present output that the target is compared
         with: teaching that comes late. None: the present output.
     """
@@ -840,6 +841,8 @@ class LoopyNetwork:
         output = now if teaching.output is None else teaching.output
         target = behind(jnp.asarray(teaching.target, output.dtype), output)
         taught = jnp.asarray(teaching.taught, output.dtype)
+        # Where nothing may be learned nothing is taught: activity and traces would know it later.
+        taught = taught * (jnp.asarray(teaching.plastic) > 0)
         target = jnp.where(taught > 0, target, 0.0)  # whatever an untaught target is, even nan
         error = (target - output) * taught
         lanes = output.shape[1:]
@@ -857,8 +860,7 @@ class LoopyNetwork:
         if self.teaching == "error":
             at_output, hidden = error, self._feedback(wiring, state, innate, error)
         elif self.teaching == "target":
-            # Where nothing may be learned, the activity must not know it either.
-            state = self.clamp(state, target, taught * (jnp.asarray(teaching.plastic) > 0))
+            state = self.clamp(state, target, taught)
             hidden = self._feedback(wiring, state, innate, target * taught)
         elif self.teaching == "reward":
             reward, rewarded = teaching.reward * taught, taught

@@ -107,7 +107,9 @@ class _Tables(Reporter):
     def next(self, run: Run, rule: Mapping[str, Any]) -> list[str]:
         """Commands worth typing next, after a run that found this."""
         nexts = [f"loopymeta evaluate {run.path} --seed 1", f"loopymeta plot {run.path}"]
-        return nexts + [NEXT[self.task]] * (self.task in NEXT and "learner" not in rule)
+        if self.task in NEXT and "learner" not in rule:
+            nexts.append(NEXT[self.task])
+        return nexts
 
     def table(self, result: Mapping[str, Any]) -> None:
         """Prints the figures, a learner a row."""

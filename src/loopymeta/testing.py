@@ -302,7 +302,7 @@ def _other_targets(episode: Episode, spec: Spec, where: Array) -> Episode:
 
 
 def check_learner(
-    learner: Any, task: Task, *, symbols: int = 12, theta: Theta | None = None
+    learner: Any, task: Task, *, symbols: int | None = None, theta: Theta | None = None
 ) -> None:
     """Checks that a learner keeps the contract of `loopymeta.lifetime.Learner` on a task.
 
@@ -310,13 +310,14 @@ def check_learner(
 
     Theta and its space fit together. Predictions are finite, of the task's size, the same for the
     same key, and made before the target is looked at; targets that are not taught change nothing,
-    and those that come while nothing may be learned change no prediction as long as that lasts; the
-    state keeps its structure, shapes and types, and stays finite; a second symbol compiles nothing.
+    nor do those that come while nothing may be learned, then or later; the state keeps its
+    structure, shapes and types, and stays finite; a second symbol compiles nothing.
 
     Arguments:
         learner: the learner, built for the task's sizes.
         task: what it lives through.
-        symbols: how many of the lifetime's first symbols.
+        symbols: how many of the lifetime's first symbols; None: 12, or four of the learner's
+            windows, if it has a field of that name.
         theta: its meta-parameters; None: its own.
 
     Errors: AssertionError that says what is not as it must be.
@@ -328,6 +329,8 @@ def check_learner(
     like = "loopymeta.learners.HostLearner" if on_host else "loopymeta.Learner"
     _require_object("learner", learner, ("init_theta", "space", *lives), like)
     _require_object("task", task, ("spec", "sample", "score"), "loopymeta.tasks.Task")
+    if symbols is None:
+        symbols = max(12, 4 * getattr(learner, "window", 0))
     _require(symbols >= 1, f"symbols must be at least 1, got {symbols}")
     name, spec, key = _name(learner), task.spec, jax.random.key(0)
     _require(
@@ -336,6 +339,11 @@ def check_learner(
         f" {_name(task)} is {spec.loss!r}",
     )
     _check_theta(f"{name}.init_theta", learner.init_theta, learner.space())
+    _require(
+        on_host or jax.tree.leaves(learner.init_theta()),
+        f"{name}.init_theta must give at least one number, by which an outer loop knows how many "
+        "candidates there are",
+    )
     theta = learner.init_theta() if theta is None else theta
     episode = jax.tree.map(lambda x: x[:symbols], task.sample(jax.random.key(1)))
     length = episode.target.shape[0]
@@ -396,21 +404,19 @@ def _built_for(name: str, task: Task) -> Iterator[None]:
 def _check_frozen(
     name: str, spec: Spec, episode: Episode, predict: Callable[[Episode], Any]
 ) -> None:
-    """From where nothing may be learned any more, no target is known, though all are taught.
-
-    It stays so to the end: what a state may keep of them, such as a running mean, must not be seen
-    in what is predicted in an examination.
-    """
+    """Targets that come where nothing may be learned are not known, then or later."""
     length = len(episode.target)
-    frozen = jnp.arange(length) >= length // 3
+    frozen = jnp.arange(length) * 3 // length == 1
     episode = episode._replace(
         taught=jnp.ones(length, bool), intervention=jnp.where(frozen, FREEZE, 0)
     )
-    other = _other_targets(episode, spec, frozen)
-    _require(
-        _close(predict(other), predict(episode), 0),
-        f"{name} learns while teaching.plastic is 0: its predictions depend on the targets since",
-    )
+    before, after = predict(episode), predict(_other_targets(episode, spec, frozen))
+    for when, stop in (("while", 2 * length // 3), ("from what it was told while", length)):
+        _require(
+            _close(after[:stop], before[:stop], 0),
+            f"{name} learns {when} teaching.plastic is 0: its predictions depend on the targets of "
+            "that time",
+        )
 
 
 def _check_targets(

@@ -530,7 +530,7 @@ def write_rule(run: Run, config: TrainConfig, theta: Theta, chosen: Mapping[str,
     """
     if config.learner:
         head = {"format": RULE_FORMAT, "version": RULE_VERSION, "task": task_name(config.task)}
-        own = {"chosen": chosen, "learner": config.learner}
+        own = {"chosen": chosen, "learner": config.learner, "streams": config.streams}
         run.write_json("rule.json", head | own | {"theta": parameters.theta_to_json(theta)})
         return
     network = config.network.build(config.task.spec).network
@@ -584,6 +584,15 @@ def read_learner(path: str | os.PathLike[str]) -> tuple[str, Theta]:
         if name not in data:
             raise runs.RunError(f"{path} is no file of a learner: it lacks {name!r}")
     return str(data["learner"]), _theta_in(path, data)
+
+
+def read_streams(path: str | os.PathLike[str]) -> int:
+    """In how many parallel streams the learner of a rule file or run folder was meta-learned."""
+    path, data = _read_rule_file(path)
+    streams = data.get("streams", 1)
+    if type(streams) is not int or streams < 1:
+        raise runs.RunError(f"{path}: streams must be a whole number from 1 on, got {streams!r}")
+    return streams
 
 
 def _theta_in(path: Path, data: Mapping[str, Any]) -> Theta:
@@ -674,7 +683,7 @@ def evaluate_learner(
         is none of its.
     """
     who = by_name.learner_of(learner, task)
-    check_memory(who, learner)
+    check_memory(who, learner, streams=streams)
     thetas = {"learned": who.init_theta()}
     if theta is not None:
         start = thetas["learned"]

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import functools
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -89,15 +87,7 @@ class Entrant:
         """The classes and functions of its own that it is made of; None if it is the library's."""
         if self.kind != "learner":
             return _own.own_classes(self.network)
-        if not by_name.is_own(self.learner):
-            return None
-        kind = by_name.check(self.learner)
-        make = kind.make.func if isinstance(kind.make, functools.partial) else kind.make
-        found = [make, *getattr(kind.options, "__mro__", [kind.options])]
-        with contextlib.suppress(Exception):  # what it is that cannot be, the cell will say
-            made = by_name.learner_of(self.learner, task, self.hidden)
-            found += _own.own_classes(made) or []
-        return [each for each in dict.fromkeys(found) if _own.is_own(each)]
+        return by_name.own_code(self.learner, task, self.hidden)
 
 
 def suited(network: NetworkConfig, rule: Rule) -> NetworkConfig:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from loopymeta import _validate
+from loopymeta import _own, _validate
 from loopymeta.learners._text import call_of
 from loopymeta.learners.counts import OnlineNGram
 from loopymeta.learners.hierarchical import HierarchicalLSTM
@@ -127,6 +129,22 @@ def is_own(text: str) -> bool:
     """
     name = text.partition("(")[0].strip()
     return known(text) and LEARNERS[name] is not _LIBRARY.get(name)
+
+
+def own_code(text: str, task: Task, hidden: int | None = None) -> list[Any] | None:
+    """The classes and functions of its own that a learner is made of; None if it is the library's.
+
+    Args:
+      text, task, hidden: see `learner_of`.
+    """
+    if not is_own(text):
+        return None
+    kind = check(text)
+    make = kind.make.func if isinstance(kind.make, functools.partial) else kind.make
+    found = [make, *getattr(kind.options, "__mro__", [kind.options])]
+    with contextlib.suppress(Exception):  # what it is that cannot be, who lives it will say
+        found += _own.own_classes(learner_of(text, task, hidden)) or []
+    return [each for each in dict.fromkeys(found) if _own.is_own(each)]
 
 
 def check(text: str) -> Kind:

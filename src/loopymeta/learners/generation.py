@@ -84,7 +84,8 @@ def sample_text(
         drawn = _sample_on_host(copy.deepcopy(state), heard, length, temperature, key, size)
         return "".join(alphabet[place] for place in drawn)
     untaught = Teaching(jnp.zeros(size), jnp.zeros(()), jnp.zeros(()), jnp.zeros(()))
-    sample = _sampler(learner, size, greedy=temperature < COLDEST)
+    kept = _kept_sampler if _has_hash(learner) else _sampler
+    sample = kept(learner, size, greedy=temperature < COLDEST)
     # What follows the last symbol of the prefix is the first one drawn.
     symbols = np.concatenate([heard, np.full(length, _DRAWN, np.int32)])[: len(heard) + length - 1]
     drawn, known = sample(theta, state, jnp.asarray(symbols), untaught, key, float(temperature))
@@ -110,11 +111,10 @@ def check_known(known: bool) -> None:
         raise ValueError("what is predicted is nan, so that nothing can be drawn from it")
 
 
-@functools.lru_cache(maxsize=8)
 def _sampler(learner: Learner, size: int, greedy: bool) -> Callable[..., tuple[Array, Array]]:
     """What is drawn behind each of some symbols, and whether all predictions were numbers.
 
-    Compiled once a learner and number of symbols.
+    Compiled once a number of symbols.
     """
 
     @jax.jit
@@ -137,6 +137,18 @@ def _sampler(learner: Learner, size: int, greedy: bool) -> Callable[..., tuple[A
         return drawn, known.all()
 
     return sample
+
+
+_kept_sampler = functools.lru_cache(maxsize=8)(_sampler)
+"""For learners that a table can tell from one another."""
+
+
+def _has_hash(thing: Any) -> bool:
+    try:
+        hash(thing)
+    except TypeError:
+        return False
+    return True
 
 
 def _check_size(does: str, number: int, size: int) -> None:

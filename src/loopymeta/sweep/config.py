@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from loopymeta import _validate, runs
+from loopymeta import _own, _validate, runs
 from loopymeta.checkpoint import write_atomic
 from loopymeta.config import NetworkConfig
+from loopymeta.learners import by_name
 from loopymeta.network import Innate
 from loopymeta.rule_text import task_from_text
 from loopymeta.rules import RFLO, Delta
@@ -187,4 +188,6 @@ def stored(config: SweepConfig) -> dict[str, Any]:
 def identity(config: SweepConfig) -> dict[str, Any]:
     """What must be the same for two processes to work on one study."""
     whole = stored(config)
-    return {k: v for k, v in whole.items() if k not in ("points", "finalists", "report")}
+    same = {k: v for k, v in whole.items() if k not in ("points", "finalists", "report")}
+    own = config.learner and by_name.own_code(config.learner, task_from_text(config.tasks[0]))
+    return same | {"code": _own.hash_of_code(own)} if own else same

@@ -27,6 +27,7 @@ _WORDS: dict[Kind, str] = {
     "whole": "whole numbers",
     "choices": "values, as A,B,...",
 }
+_SEED = "seed"
 _PLAIN = (bool, int, float, str, tuple, type(None))
 """What an option may be, given as text."""
 
@@ -149,8 +150,14 @@ class NamedLearner:
 
     @property
     def options(self) -> dict[str, Option]:
-        """All that may vary."""
-        return _options_of(by_name.LEARNERS[self.name].options)
+        """All that may vary: not a seed, or the luckiest would be found and not the best."""
+        found = _options_of(by_name.LEARNERS[self.name].options)
+        return {name: each for name, each in found.items() if name != _SEED}
+
+    @property
+    def _draws(self) -> bool:
+        """Whether something of it is drawn before it is born."""
+        return _SEED in _options_of(by_name.LEARNERS[self.name].options)
 
     def known(self) -> str:
         """What may vary and of what kind it is, in a line."""
@@ -193,8 +200,12 @@ class NamedLearner:
         return NamedLearner(f"{name}({inner})" if inner else name)
 
     def life(self, task: Task, seed: int) -> Lifetime:
-        """Its lifetime on a task; the seed is not needed."""
-        learner = by_name.learner_of(self.text, task)
+        """Its lifetime on a task; of this seed, where it has one that its text does not say."""
+        text = self.text
+        if self._draws and _SEED not in call_of(text, "learner")[1]:
+            name, _, rest = text.partition("(")
+            text = f"{name}({_SEED}={seed}, {rest}" if rest else f"{name}({_SEED}={seed})"
+        learner = by_name.learner_of(text, task)
         check_memory(learner, self.text)
         life = Lifetime(learner, task)
         if isinstance(learner, HostLearner):

@@ -110,6 +110,11 @@ def resume(
         write(folder / "sweep.json", {**contents, "config": stored(config)})
     url = storage or contents["storage"] or f"sqlite:///{(folder / 'study.db').absolute()}"
     say = say or (lambda event, **values: None)
+    then, now = contents.get("versions") or {}, runs.versions()
+    changed = [f"{k} {then.get(k)} to {now[k]}" for k in now if then.get(k) != now[k]]
+    if changed:
+        text = "changed since the sweep began, so that its points may not be comparable: "
+        say("stage", text=text + ", ".join(changed))
     return _drive(folder, config, url, contents["study"], jobs, say)
 
 
