@@ -32,7 +32,7 @@ from loopymeta.training import live_on
 ROOT = Path(__file__).resolve().parent.parent
 OTHERWISE = {
     "rtrl": "rtrl(width=32)",  # which is slow
-    **{name: f"{name}(window=8, interval=1)" for name in ("elman", "gru", "lstm")},
+    **{name: f"{name}(window=8, interval=1)" for name in ("elman", "gru", "lstm", "hierarchical")},
 }
 """Who has other options than by default: a step at every letter, as those forwards in time."""
 LEARNERS = tuple(OTHERWISE.get(name, name) for name in by_name.LEARNERS if name != "in_context")
@@ -48,7 +48,7 @@ class Config:
     """By name, with their default sizes."""
     symbols: int = 4000
     """Letters in a life."""
-    rates: tuple[float, ...] = (0.003, 0.01, 0.03, 0.1)
+    rates: tuple[float, ...] = (0.0003, 0.001, 0.003, 0.01, 0.03, 0.1)
     """That are tried."""
     horizons: tuple[float, ...] = (0.1, 1.0)
     """Tried with each."""
