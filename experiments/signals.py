@@ -299,7 +299,8 @@ def off_by(errors: Iterable[float], reported: Iterable[float]) -> float:
 def protocol_table(config: Config, rows: list[dict[str, Any]]) -> str:
     """Of each method the protocol whose errors are nearest to those that others report."""
     lines = [
-        "| | optimiser, rate | part | task | reported | when chosen | on fresh seeds | off by |",
+        f"| | optimiser, rate | part | task | reported | when chosen | on {len(AGAIN)} fresh seeds "
+        "| off by |",
         "|---" * 8 + "|",
     ]
     lived = {(r["method"], r["optimizer"], r["rate"], r["task"], r["seed"]) for r in rows}
@@ -318,7 +319,7 @@ def protocol_table(config: Config, rows: list[dict[str, Any]]) -> str:
                 error_of(r, part) for r in rows if own.items() <= r.items() and r["seed"] in AGAIN
             ]
             cells = [*head, TITLES[task], f"{said:.4f}", f"{chosen_at:.2g}"]
-            if fresh:
+            if len(fresh) == len(AGAIN):
                 medians.append(np.median(fresh))
                 spread = f"({min(fresh):.2g} to {max(fresh):.2g})"
                 off = f"{off_by(medians[-1:], [said]):.2f}"
