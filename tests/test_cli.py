@@ -454,18 +454,19 @@ def test_evaluate_a_learner_by_name(capsys):
         assert cli.main(["evaluate", name, *words, "--no-baselines", "--json", "figures.json"]) == 0
         assert capsys.readouterr().err == ""
         found = json.loads(Path("figures.json").read_text())
-        assert set(found) == {"learned"}
+        assert set(found) == {name}
         learner = by_name.learner_of(name, task)
         live = learners.live_on_host if name == "ppm" else lived
         keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 1 << 20), 2)
         expected = [float(live(learner, task, key)[0]) for key in keys]
-        np.testing.assert_allclose(found["learned"]["loss"]["per_seed"], expected, rtol=1e-6)
+        np.testing.assert_allclose(found[name]["loss"]["per_seed"], expected, rtol=1e-6)
     shown = []
     for seed in ("0", "1"):
         assert cli.main(["evaluate", "in_context(width=2)", *words, "--seed", seed]) == 0
         out, err = capsys.readouterr()
         lines = [json.loads(line) for line in out.splitlines()]
-        assert [line["learner"] for line in lines] == ["learned", "reservoir", "lstm"]
+        whose = ["in_context(width=2)", "reservoir", "lstm"]
+        assert [line["learner"] for line in lines] == whose
         shown.append(lines[0]["metrics"]["loss"])
     assert shown[0] != shown[1]
     assert "in_context does not learn by living" in err and err.count("\n") == 1
@@ -482,7 +483,7 @@ def test_evaluate_a_learner_in_parallel_streams(capsys):
     theta = streams.init_theta()
     keys = jax.random.split(jax.random.fold_in(jax.random.key(0), 1 << 20), 2)
     expected = [float(jax.jit(streams)(theta, key)[0]) for key in keys]
-    np.testing.assert_allclose(found["learned"]["loss"]["per_seed"], expected, rtol=1e-5)
+    np.testing.assert_allclose(found["elman(width=2)"]["loss"]["per_seed"], expected, rtol=1e-5)
 
 
 def lived(learner, task, key):

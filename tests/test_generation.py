@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import jax
@@ -12,8 +13,9 @@ from conftest import some_fast
 
 from loopymeta import cli, leaderboard, parameters, training
 from loopymeta.leaderboard import entrant_of
-from loopymeta.learners import by_name, sample_text
+from loopymeta.learners import OnlineRNN, by_name, sample_text
 from loopymeta.tasks import Names
+from loopymeta.tasks.language import NAME_SYMBOLS
 
 SHORT = ("--set", "symbols=120", "--length", "40")
 
@@ -50,6 +52,24 @@ def test_hardly_any_temperature_is_none(capsys, who):
     words = (who, *SHORT, "--prefix", "ann", "--temperature")
     greedy = written(capsys, *words, "0")
     assert all(greedy == written(capsys, *words, tiny) for tiny in ("1e-7", "1e-40", "5e-324"))
+
+
+def test_who_cannot_be_told_apart_in_a_table_writes_as_well():
+    known = by_name.learner_of("lstm(width=2)", Names())
+    nameless = NoHash(**{f.name: getattr(known, f.name) for f in dataclasses.fields(known)})
+    with pytest.raises(TypeError):
+        hash(nameless)
+    key, letters = jax.random.key(0), NAME_SYMBOLS
+    state = known.init(key)
+    texts = [
+        sample_text(who, known.init_theta(), state, "ann", 20, 1.0, key, letters)
+        for who in (known, nameless)
+    ]
+    assert texts[0] == texts[1]
+
+
+class NoHash(OnlineRNN):
+    __hash__ = None
 
 
 def test_what_is_no_number_is_not_drawn_from():

@@ -177,6 +177,7 @@ def test_check_task_finds_what_is_wrong():
         (lambda: testing.check_learner(3, TASK), "learner must be a .*, which has no init_theta"),
         (lambda: testing.check_learner(Table, TASK), "object, got the class Table: build one"),
         (lambda: testing.check_learner(Table(), Memorize), "task must be an object"),
+        (lambda: testing.check_learner(Table("empty"), TASK), "at least one number"),
         (lambda: testing.check_learner(Table(), TASK, symbols=0), "symbols must be at least 1"),
         (lambda: testing.check_rule(rules.Oja), "rule must be an object, got the class Oja"),
         (lambda: testing.check_rule("oja"), "rule must be a .*Rule, got 'oja'"),
@@ -204,10 +205,10 @@ class Table:
     how: str = ""
 
     def init_theta(self, key=None):
-        return {"gain": jnp.ones(()), "rate": jnp.ones(())}
+        return {} if self.how == "empty" else {"gain": jnp.ones(()), "rate": jnp.ones(())}
 
     def space(self):
-        kinds = ("gain",) if self.how == "space" else ("gain", "rate")
+        kinds = {"space": ("gain",), "empty": ()}.get(self.how, ("gain", "rate"))
         return {name: Space("log") for name in kinds}
 
     def init(self, key, theta):

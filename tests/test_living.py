@@ -187,6 +187,16 @@ def test_a_thin_record_of_streams_is_refused():
         live_through(Parallel(life, 2), life.init_theta(), lm.key(0))
 
 
+@pytest.mark.parametrize(
+    ("theta", "message"),
+    [({}, "lacks"), (None, "lacks"), ({"discount": np.nan}, "must be finite"), (3.0, "lacks")],
+)
+def test_a_theta_of_another_is_refused(theta, message):
+    life = Lifetime(OnlineNGram.for_task(CODE), CODE)
+    with pytest.raises(ValueError, match=message):
+        live_through(life, theta, lm.key(0))
+
+
 def test_theta_may_be_plain_numbers(tmp_path):
     life, file = Lifetime(OnlineNGram.for_task(CODE), CODE), tmp_path / "life"
     plain = live_through(life, {"discount": 0.5}, lm.key(0), file=file)

@@ -95,7 +95,7 @@ def test_all_streams_freeze_with_one():
     np.testing.assert_array_equal(states.count, np.broadcast_to(learned[:, None], (8, 3)))
 
 
-def test_the_weights_are_not_copied_for_each_stream():
+def test_the_weights_are_updated_once_for_all_streams():
     """Their update stays a condition, run once for all streams and not at every symbol."""
     life = Lifetime(learner(), Drawn())
     conditions = [
@@ -138,5 +138,7 @@ def test_what_cannot_be_is_refused():
     life = Lifetime(learner(), Drawn())
     with pytest.raises(ValueError, match="streams"):
         Parallel(life, 0)
+    with pytest.raises(TypeError, match="lifetime must be a Lifetime"):
+        Parallel(learner(), 2)
     with pytest.raises(TypeError, match="parallel streams"):
         Parallel(Lifetime(reservoir(SPEC, num_hidden=4), Drawn()), 2)

@@ -207,6 +207,18 @@ ALL_NAMES = "ec919a3b88408db1750d1d6ed8e98e19c0b263abd4e43df44c9ce9c6ae5be671"
 """SHA-256 of the JSON of all patterns (with counts and levels) and all edges, each sorted."""
 
 
+def test_what_are_no_samples_is_refused_whole():
+    memory = PlasticMemory()
+    for wrong in ("emma", 5, ["bo", 3]):
+        with pytest.raises(TypeError):
+            memory.prequential(wrong)
+    assert not memory.samples()
+    memory.observe("emma")
+    for seed in ("a", 1.5, -1, float("nan")):
+        with pytest.raises((TypeError, ValueError), match="seed"):
+            memory.complete("e", seed=seed)
+
+
 def test_all_names_fit(names):
     """The numbers of nodes and edges are those of an independent transcription in C++."""
     memory = memory_of(names)

@@ -170,6 +170,12 @@ def test_records_go_through_interventions_and_errors_are_means():
     np.testing.assert_allclose(metrics["record"]["error"], expected, rtol=1e-5)
 
 
+def test_who_lives_on_the_host_is_not_recorded():
+    task = Caesar(symbols=60)
+    with pytest.raises(TypeError, match="PPM lives on the host and is not recorded"):
+        Recorded(PPM.for_task(task), task, record=recording.gates, every=20)
+
+
 def test_the_error_is_that_of_the_scored_symbols():
     task = Reversal(n=2, sequences=4, window=2)
     learner = OnlineRNN.for_spec(task.spec, width=3, window=2, cell="elman")

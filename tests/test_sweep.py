@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from loopymeta import _machine, cli, plots, sweep, training
+from loopymeta import _machine, cli, plots, runs, sweep, training
 from loopymeta.config import NetworkConfig
 from loopymeta.graph import Waxman
 from loopymeta.learners import by_name
@@ -37,6 +37,7 @@ from loopymeta.sweep import (
     show,
     study,
 )
+from loopymeta.sweep import config as sweep_config
 from loopymeta.sweep import plots as sweep_plots
 from loopymeta.sweep.config import identity, stored
 
@@ -405,6 +406,7 @@ def test_values_of_options_are_read_and_become_a_learner():
         ("lstm", "horizon=0.1,None", "horizon must be a number, got 'None'"),
         ("lstm", "width", "NAME=LOW..HIGH"),
         ("reservoir", "rule=delta,oja", "unknown option"),
+        ("reservoir", "seed=0..9", "unknown option"),  # the luckiest graph is not the best
         ("lsmt", "width=8..16", "Did you mean 'lstm'"),
         ("lstm(widht=8)", "width=8..16", "Did you mean 'width'"),
         ("in_context", "width=8..16", "in_context cannot be swept"),
@@ -487,7 +489,7 @@ def test_a_compiled_learner_is_swept_and_its_text_is_what_evaluate_takes(tmp_pat
     words = shlex.split(line)[1:]
     assert words[1] == best["learner"] and words[3] == TASK
     assert cli.main([*words, "--seeds", "1", "--no-baselines"]) == 0
-    assert "learned" in capsys.readouterr().out
+    assert best["learner"].partition("(")[0] in capsys.readouterr().out
 
 
 def test_a_learner_of_the_host_is_swept_stopped_and_resumed(tmp_path, monkeypatch):
@@ -534,6 +536,26 @@ def test_learners_of_your_own_are_swept_in_this_process_alone(monkeypatch, tmp_p
         sweep.sweep(made, tmp_path, name="two", jobs=2)
     folder = sweep.sweep(made, tmp_path, name="one")
     assert json.loads((folder / "best.json").read_text())["learner"].startswith("mine(order=")
+    monkeypatch.setattr(sweep_config._own, "hash_of_code", lambda classes: "another")
+    with pytest.raises(SweepError, match=r"another configuration \(code\)"):
+        sweep.resume(folder, points=3)
+
+
+def test_a_reservoir_has_other_graphs_where_it_is_reported():
+    made = learner_config(
+        "reservoir(num_hidden=16, connectivity='erdos_renyi', degree=3)", "gain=0.5..1"
+    )
+    course = Course.of(TASK)
+    graphs = [
+        living.life_of(made, made.subject(), course, stream).learner.graphs.senders.tolist()
+        for stream in ("search", "choose", "report", "search")
+    ]
+    assert graphs[0] == graphs[3] and graphs[0] != graphs[1] != graphs[2] != graphs[0]
+    named = made.learner.replace("(", "(seed=3, ")
+    fixed = dataclasses.replace(made, learner=named)
+    life = living.life_of(fixed, fixed.subject(), course, "report")
+    same = by_name.learner_of(named, course.task).graphs.senders
+    assert np.array_equal(life.learner.graphs.senders, same)
 
 
 def test_sweeps_of_networks_are_kept_as_they_were_before_learners_were_swept(tmp_path):
@@ -620,6 +642,11 @@ def test_a_finished_sweep_is_kept_and_can_be_made_longer(faked, tmp_path, monkey
     before = values_of(folder)
     monkeypatch.setattr(result, "relive", None)  # nothing is lived again
     sweep.resume(folder)
+    monkeypatch.undo()
+    monkeypatch.setattr(runs, "versions", lambda: {"jax": "0.0.1"})
+    said = []
+    sweep.resume(folder, say=lambda event, **values: said.append(values.get("text", "")))
+    assert any("changed since" in text and "jax" in text and "0.0.1" in text for text in said)
     monkeypatch.undo()
     monkeypatch.setattr(living, "live", lambda *a: np.full(2, 0.5))
     sweep.resume(folder, points=8)

@@ -526,6 +526,8 @@ def _evaluate(words: list[str]) -> int:
     from loopymeta import training
     from loopymeta.progress import LineReporter, TerminalReporter
 
+    if given.json and Path(given.json).is_dir():
+        raise ValueError(f"--json takes a file, and {given.json} is a folder")
     if given.json and not Path(given.json).absolute().parent.is_dir():
         raise ValueError(f"there is no folder {Path(given.json).parent} for {given.json}")
     who, theta, task = _rule_to_evaluate(given.rule, given.task)

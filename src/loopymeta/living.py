@@ -24,7 +24,7 @@ from loopymeta.learners.optimizers import check_named
 from loopymeta.learners.parallel import Parallel
 from loopymeta.learners.recording import Recorded
 from loopymeta.lifetime import Learner, Lifetime, Metrics, Stage, State, check_memory
-from loopymeta.parameters import Theta
+from loopymeta.parameters import Theta, check_theta
 
 EVERY = 10_000
 """Symbols between two checkpoints, where nothing else is asked for."""
@@ -72,8 +72,9 @@ def live_through(
 
     Raises:
       TypeError: it is no `Lifetime`, as a `Mixture` is none.
-      ValueError: the lifetime is `Recorded`, or is to be kept in a file and its learner has a
-        function without a name; the learner is larger than this machine's memory.
+      ValueError: theta is none of the learner's, or not finite; the lifetime is `Recorded`, or is
+        to be kept in a file and its learner has a function without a name; the learner is larger
+        than this machine's memory.
       CheckpointError: the file is damaged or of another lifetime: of another learner, task, theta
         or key, or begun with another version of loopymeta or jax.
       OSError: the file cannot be written; where it has no folder, at once.
@@ -108,7 +109,7 @@ def live_through(
         )
     if file is not None:
         check_named(who)
-    theta = jax.tree.map(jax.numpy.asarray, theta)
+    theta = check_theta(theta, who.init_theta())
     check_memory(who, theta=theta, streams=getattr(lifetime, "streams", 1))
     newborn, episode = jax.jit(lifetime.start)(theta, key)
     episode = jax.tree.map(np.asarray, episode)  # cut on the host, where a cut is no program

@@ -684,9 +684,9 @@ def evaluate_learner(
     """
     who = by_name.learner_of(learner, task)
     check_memory(who, learner, streams=streams)
-    thetas = {"learned": who.init_theta()}
+    start = who.init_theta()
+    thetas = {learner: start}  # which nobody meta-learned
     if theta is not None:
-        start = thetas["learned"]
         checked = parameters.check_theta(theta, start, space=who.space())
         thetas = {"learned": checked, "untrained": start}
     devices = 1 if jax.default_backend() == "cpu" else None  # as in `_alone`
@@ -722,6 +722,7 @@ def _evaluated(
     beside = ((name, summary(job(keys))) for name, job in others.items())
     result: dict[str, Any] = {}
     for name, found in itertools.chain(figures(keys), beside):
-        result[name] = found
-        reporter.figures(name, found)
+        if name not in result:  # a baseline may be asked for by its name
+            result[name] = found
+            reporter.figures(name, found)
     return result

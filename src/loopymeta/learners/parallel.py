@@ -72,11 +72,16 @@ class Parallel:
 
     def __post_init__(self) -> None:
         _validate.at_least("streams", self.streams, 1)
+        if not isinstance(self.lifetime, Lifetime):
+            raise TypeError(
+                f"lifetime must be a Lifetime, of a learner on a task, got {self.lifetime!r:.60}"
+            )
         learner: Any = self.lifetime.learner
         if not hasattr(learner, "parallel"):
             raise TypeError(
-                f"{type(learner).__name__} cannot live parallel streams: it has no field "
-                "'parallel' (see loopymeta.learners.parallel)"
+                f"{type(learner).__name__} cannot live parallel streams: it learns by no gradient "
+                "that could be averaged over them, or has no field 'parallel' "
+                "(loopymeta.learners.parallel)"
             )
         learner = dataclasses.replace(learner, parallel=True)
         object.__setattr__(self, "lifetime", dataclasses.replace(self.lifetime, learner=learner))

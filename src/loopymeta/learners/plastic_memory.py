@@ -484,7 +484,13 @@ class PlasticMemory:
         >>> losses = PlasticMemory(alphabet="ab").prequential(["ab", "ab", "ab"])
         >>> losses.round(2).tolist()
         [1.1, 1.1, 1.1, 0.84, 0.66, 0.53, 0.33, 0.13, 0.05]
+
+        Raises:
+          TypeError, ValueError: they are no samples; then none was observed.
         """
+        if isinstance(samples, str) or not isinstance(samples, Iterable):
+            raise TypeError(f"samples must be several strings, such as a list, got {samples!r:.60}")
+        samples = [self.marked(sample) for sample in samples]
         losses: list[float] = []
         for sample in samples:
             losses += self.nats(sample)
@@ -520,6 +526,8 @@ class PlasticMemory:
                 node, before = self._trees["infix"].find(prefix[at:]), prefix[:at]
                 if node is not None:
                     break
+        if seed is not None:
+            _validate.at_least("seed", seed, 0)
         chance = None if seed is None else random.Random(seed)
         steps = []
         while node is not None:

@@ -19,6 +19,7 @@ from loopymeta import _validate
 from loopymeta._jax import Array, jax, jnp
 from loopymeta._wiring import behind
 from loopymeta.learners.hierarchical import HierarchicalState
+from loopymeta.learners.host import HostLearner
 from loopymeta.learners.in_context import InContextState
 from loopymeta.learners.online_gradient import OnlineGradientState
 from loopymeta.learners.recurrent import RNNState, Window
@@ -208,6 +209,11 @@ class Recorded(Lifetime):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if isinstance(self.learner, HostLearner):
+            raise TypeError(
+                f"{type(self.learner).__name__} lives on the host and is not recorded: look at it "
+                "between two parts of a lifetime (loopymeta.living.live_through)"
+            )
         _validate.at_least("every", self.every, 1)
         if self.record is None:
             raise ValueError("record must say what is recorded, such as recording.weight_norms")

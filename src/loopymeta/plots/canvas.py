@@ -69,6 +69,7 @@ def caption(figure: Any, text: str, width: float) -> None:
 
 def heading(figure: Any, text: str, width: float, **look: Any) -> None:
     """The title above everything, from the left edge of a figure of so many inches."""
+    text = textwrap.fill(text, max(20, int(10 * width)))  # about so many letters fit into a line
     figure.suptitle(text, x=_MARGIN / width, ha="left", fontsize=_LARGE + 1, **look)
 
 

@@ -66,9 +66,8 @@ def importance(
 
 def _title(result: Mapping[str, Any]) -> str:
     fresh, before = result["fresh"], result["before"]
-    found = f"best of {result['points']} points: {_with_error(fresh)}"
-    there = f"before: {_with_error(before)}" if "mean" in before else "before: impossible"
-    return f"What matters ({found}; {there})"
+    there = f"before {_with_error(before)}" if "mean" in before else "before impossible"
+    return f"Best of {result['points']} points {_with_error(fresh)}, {there}"
 
 
 def _with_error(entry: Mapping[str, Any]) -> str:

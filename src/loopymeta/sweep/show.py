@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shlex
 import sys
@@ -69,6 +70,8 @@ def _show(result: Mapping[str, Any], chosen: list[str]) -> None:
         "mean, its standard error)\n"
     )
     print(f"best, point {result['number']}: {' '.join(chosen)}")
+    if not better(result):
+        print("no better than before the sweep, within two standard errors: take what was there")
     if above := [name for name, (share, chance) in result["importances"].items() if share > chance]:
         print(f"what matters (above chance): {', '.join(above)}")
     folder = result["folder"]
@@ -76,6 +79,16 @@ def _show(result: Mapping[str, Any], chosen: list[str]) -> None:
     print(f"points, {whole} and figure: {folder}\nnext:")
     print(f"  loopymeta evaluate {evaluated(result)}")
     print(f"  loopymeta sweep --resume {folder} --points N")
+
+
+def better(result: Mapping[str, Any]) -> bool:
+    """Whether the best point has less loss than what was before, by more than may be chance."""
+    fresh, before = result["fresh"], result["before"]
+    if "mean" not in before:
+        return True
+    errors = [each["standard_error"] for each in (fresh, before)]
+    chance = 2 * math.hypot(*(error if math.isfinite(error) else 0.0 for error in errors))
+    return before["mean"] - fresh["mean"] > chance
 
 
 def evaluated(result: Mapping[str, Any]) -> str:
