@@ -87,8 +87,8 @@ def _told(
         f"{states[s]} {s}" for s in ("complete", "pruned", "impossible") if s in states
     )
     text = (
-        f"{counts}. Loss: mean over the tasks ({len(result['scale'])}), 0 is the floor and 1 the best "
-        "constant guess; black: medians, pruned points as the worst. In the title: mean ± "
+        f"{counts}. Loss: mean over the tasks ({len(result['scale'])}), 0 is the floor and 1 the "
+        "best constant guess; black: medians, pruned points as the worst. In the title: mean ± "
         f"standard error on {result['lifetimes']} fresh lifetimes a task, by which nothing was "
         f"chosen; before is the {subject} that the sweep began with."
     )
