@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from loopymeta.learners.plastic_memory import PlasticMemory, Step
 from loopymeta.plots import canvas
-from loopymeta.plots.canvas import BLACK, BLUE, GREY, PALE, SKY, VERMILLION
+from loopymeta.plots.canvas import BLACK, BLUE, GREY, ORANGE, PALE, SKY, VERMILLION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -220,7 +220,7 @@ def completion_figure(steps: Sequence[Step], title: str = "") -> Figure:
     canvas.caption(
         figure,
         "Each bar: where the activation can go from the pattern above it, in proportion to the "
-        "counts. Orange: where it went.",
+        "counts. Orange: where it went; of equals, to the one that came first, unless drawn.",
         width,
     )
     return figure
@@ -239,7 +239,7 @@ def _draw_options(axes: Axes, column: int, step: Step) -> float:
     top, middle = 0.0, 0.0
     for number, (name, count) in enumerate(parts):
         share = count / total
-        face = VERMILLION if number == 0 else (SKY if number % 2 else "#A9D8F2")
+        face = ORANGE if number == 0 else "#CDE7F5"
         axes.bar(column + 0.33, share, 0.62, top, color=face, ec="white", lw=1.2)
         if number == 0:
             middle = top + share / 2
