@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 import os
 import random
@@ -735,6 +736,13 @@ def test_lists_and_single_entries(capsys):
         assert cli.main(["tasks", name]) == 0
         fields = capsys.readouterr().out.split("fields:")[1].strip().split("\n\n")[0].splitlines()
         assert all(len(line.split()) > 3 for line in fields), fields  # every one explained
+
+
+def test_a_terminal_is_shown_no_tex():
+    shown = [kind.options for kind in by_name.LEARNERS.values()]
+    for thing in (*shown, *tasks.TASKS.values()):
+        text = cli._plain(inspect.cleandoc(thing.__doc__))
+        assert not re.search(r"\\|:math:|\.\. math|====|``", text), thing
 
 
 @pytest.mark.parametrize("name", by_name.LEARNERS)

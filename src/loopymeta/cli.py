@@ -993,7 +993,7 @@ def _show(thing: Any, own: Mapping[str, Any] = MappingProxyType({}), unsaid: Any
     import inspect
 
     text = re.split(r"\n(?:>>>|Args:)", inspect.cleandoc(thing.__doc__ or ""))[0]
-    print(text.replace("``", "").rstrip())
+    print(_plain(text).rstrip())
     print("\nfields:")
     for name, default, help_text in _fields(thing):
         if name in unsaid:
@@ -1002,6 +1002,35 @@ def _show(thing: Any, own: Mapping[str, Any] = MappingProxyType({}), unsaid: Any
         default = rule_to_text(default) if isinstance(default, Rule) else default
         default = task_to_text(default) if isinstance(default, Task) else default
         _print_entry(f"  {name:20s} {default!s:12s}", help_text, 36)
+
+
+_PLAIN = (
+    (r"``", ""),
+    (r":math:`([^`]*)`", r"\1"),
+    (r"\.\. math::\n", ""),
+    (r"=+(?:  =+)+\n", ""),  # of tables
+    (r"([_^])\{([^{}]*)\}", r"\1(\2)"),
+    (r"\\(?:text|mathrm)\{([^{}]*)\}", r"\1"),
+    (r"\\t?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"(\1) / (\2)"),
+    (r"\\dot (\w)", r"d\1/dt"),
+    (r"\\partial ", "d "),
+    (r"\\ell", "loss"),
+    (r"\\,", " "),
+    (r"\\q?quad", "  "),
+    (r"\\([a-z]+)", r"\1"),
+)
+"""What stands in docstrings for who reads them typeset, and what a terminal shows."""
+
+
+def _plain(text: str) -> str:
+    """A docstring without marks of reStructuredText and TeX.
+
+    >>> _plain(r"at :math:`h_{t-1}`: :math:`\frac{c}{n + q}`")
+    'at h_(t-1): (c) / (n + q)'
+    """
+    for pattern, instead in _PLAIN:
+        text = re.sub(pattern, instead, text)
+    return text
 
 
 def _fields(thing: Any) -> Iterator[tuple[str, Any, str]]:
@@ -1058,8 +1087,10 @@ def _learners(words: list[str]) -> int:
         return 0
     kind = by_name.LEARNERS[name]
     _show(kind.options, kind.fixed, by_name.SIZES)
-    print("\nThe task gives lifespan and boundary, and other numbers where such suit it better")
-    print(f"(docs/baselines.md). loopymeta evaluate {name} --task TASK reports it.")
+    known = {field for field, *_ in _fields(kind.options)} & {"lifespan", "boundary"}
+    given = " and ".join([*sorted(known, reverse=True), "other numbers where such suit it better"])
+    print(f"\nThe task gives {given} (docs/baselines.md).")
+    print(f"loopymeta evaluate {name} --task TASK reports it.")
     if kind.compiled:
         print(f"An outer loop can search its theta: loopymeta train TASK --learner {name}")
     else:
