@@ -366,7 +366,7 @@ def test_sampling_again_compiles_nothing():
     learner, theta, state, alphabet = counted("abcd" * 10, order=2)
     for prefix, temperature in (("a", 1.0), ("b", 0.5)):
         sample_text(learner, theta, state, prefix, 4, temperature, jax.random.key(0), alphabet)
-    assert generation._sampler(learner, 4, greedy=False)._cache_size() == 1
+    assert generation._kept_sampler(learner, 4, greedy=False)._cache_size() == 1
 
 
 def test_temperature_sharpens_what_is_drawn():
