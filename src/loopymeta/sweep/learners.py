@@ -224,7 +224,10 @@ class NamedLearner:
         for text, task in tasks.items():
             reason = self._refusal(task, {})
             if reason and all(self._refusal(task, values) for values in tried):
-                raise SweepError(f"{self.text} cannot live {text}: {reason}")
+                raise SweepError(
+                    f"{self.text} cannot live {text}: {reason}. Say on which tasks it is swept "
+                    "(--tasks)"
+                )
         task = next(iter(tasks.values()))
         for values in tried:
             others = [other for other in tried if other.keys() != values.keys()]
