@@ -1023,7 +1023,7 @@ _PLAIN = (
 
 
 def _plain(text: str) -> str:
-    """A docstring without marks of reStructuredText and TeX.
+    r"""A docstring without marks of reStructuredText and TeX.
 
     >>> _plain(r"at :math:`h_{t-1}`: :math:`\frac{c}{n + q}`")
     'at h_(t-1): (c) / (n + q)'
