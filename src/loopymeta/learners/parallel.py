@@ -215,10 +215,11 @@ def _owned(live: Callable[..., Any], state: Any, episode: Episode) -> Any:
 
         streams = jax.vmap(after, in_axes=(_axes(own), 1), axis_name=STREAMS)
         jax.eval_shape(streams, _once(state, own), episode)
-        more = found.pop() if found else own  # where nothing differs, nothing is batched
+        now = found.pop() if found else own  # where nothing differs, nothing is batched
+        more = jax.tree.map(lambda a, b: a or b, own, now)
         if more == own:
             return own
-        own = jax.tree.map(lambda a, b: a or b, own, more)
+        own = more
 
 
 def _axes(own: Any) -> Any:
